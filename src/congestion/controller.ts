@@ -1,0 +1,58 @@
+// Decides what a congestion controller is to the rest of the stack: a few fields and a few calls.
+// Have read: RFC 5681 §3–4 (windows), RFC 6582 (recovery episodes), RFC 9438 §4.9 (undo).
+// Before: tcp/input (acknowledgements) and the retransmission code report events here.
+// After: tcp/output compares bytes in flight with `cwndBytes`; schedulers read it as a path's room.
+//
+// A controller owns no clock: `now` is milliseconds of any monotonic clock, the same in every call.
+// It counts in bytes, so it does not care whether an acknowledgement covers one packet or forty-five.
+
+import { Cubic } from './cubic.ts';
+import { Reno } from './reno.ts';
+
+export interface CongestionController {
+  readonly name: string;
+  /** Bytes allowed in flight: always a whole number, never below one segment. */
+  cwndBytes: number;
+  /** Infinity until the first congestion event or the end of the first slow start. */
+  ssthreshBytes: number;
+  setMss(mssBytes: number): void;
+  /**
+   * `ackedBytes` were newly delivered (cumulative or SACK); `inFlightBytes` is what is still outstanding
+   * after that. `latestRttMs` ≤ 0 says that this acknowledgement gave no sample. `cwndLimited` is false
+   * when the application, the peer's window or the scheduler kept the window unfilled: no growth then.
+   * Safe to call during recovery, where it keeps books and leaves the window alone.
+   */
+  onAck(
+    ackedBytes: number,
+    inFlightBytes: number,
+    srttMs: number,
+    minRttMs: number,
+    latestRttMs: number,
+    cwndLimited: boolean,
+    now: number,
+  ): void;
+  /** One reduction per loss episode; `inFlightBytes` is RFC 5681's FlightSize, lost bytes included. */
+  onEnterRecovery(inFlightBytes: number, now: number): void;
+  onExitRecovery(now: number): void;
+  /** `firstTimeout` is false when the timer fires again for the same segment: ssthresh stays then. */
+  onRetransmissionTimeout(inFlightBytes: number, firstTimeout: boolean, now: number): void;
+  /** Before sending again after `idleMs` in which nothing was sent. */
+  onIdle(idleMs: number, rtoMs: number): void;
+  /** The last reduction was an error: restore what it saved. Nothing happens without one to restore. */
+  undo(now: number): void;
+}
+
+export type CongestionName = 'cubic' | 'reno';
+
+export function createController(
+  name: CongestionName,
+  mssBytes: number,
+  initialWindowBytes: number,
+): CongestionController {
+  switch (name) {
+    case 'cubic':
+      return new Cubic(mssBytes, initialWindowBytes);
+    case 'reno':
+      return new Reno(mssBytes, initialWindowBytes);
+  }
+}
