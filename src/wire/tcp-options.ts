@@ -1,0 +1,147 @@
+/**
+ * The options area of a TCP header: maximum segment size, window scale, SACK permitted, SACK and
+ * timestamps, in the order and with the padding Linux writes; MPTCP options are handed on.
+ *
+ * Read first: RFC 9293 §3.1 and §3.2, RFC 7323 §2.2 and §3.2, RFC 2018 §2 and §3.
+ * On the walk: `packet` calls this, this calls `mptcp-decode` and `mptcp-encode`.
+ */
+import { decodeMptcpOption } from './mptcp-decode.ts';
+import { encodeMptcpOptions, mptcpOptionsLength } from './mptcp-encode.ts';
+import { readI32, readU16, writeI32, writeU16 } from './octets.ts';
+import { MAX_OPTIONS_BYTES, MPTCP_KIND, segmentKind } from './option-table.ts';
+import { Flag, type Segment } from './segment.ts';
+
+/** Bytes of options the encoder will write, padding included: a multiple of 4, and legal up to 40. */
+export function optionsLength(segment: Segment): number {
+  return tcpOptionsLength(segment) + mptcpOptionsLength(segment);
+}
+
+/** Bytes of the options that are not MPTCP, padding included. */
+export function tcpOptionsLength(segment: Segment): number {
+  let length = 0;
+  if (segment.mss !== 0) length += 4;
+  if (segment.hasTimestamps) length += 12;
+  else if (segment.sackPermitted) length += 4;
+  if (segment.windowScale >= 0) length += 4;
+  if (segment.sackCount > 0) length += 4 + segment.sackCount * 8;
+  return length;
+}
+
+/** Bytes left for MPTCP options beside the TCP options the segment has now. */
+export function mptcpRoom(segment: Segment): number {
+  return MAX_OPTIONS_BYTES - tcpOptionsLength(segment);
+}
+
+/** How many SACK blocks fit into `roomBytes` of options. */
+export function sackBlocksThatFit(roomBytes: number): number {
+  return roomBytes < 12 ? 0 : Math.min(4, (roomBytes - 4) >> 3);
+}
+
+/** Reads the options from `offset` to `end`. Flags and payload length of the segment are known already. */
+export function decodeOptions(segment: Segment, bytes: Uint8Array, offset: number, end: number): void {
+  const kind = segmentKind(segment.flags, segment.payloadLength);
+  let at = offset;
+  while (at < end) {
+    const option = bytes[at];
+    if (option === END_OF_LIST) return;
+    if (option === NO_OPERATION) {
+      at++;
+      continue;
+    }
+    const length = at + 1 < end ? bytes[at + 1] : 0;
+    if (length < 2 || at + length > end) {
+      segment.badOptions++;
+      return;
+    }
+    if (option === MPTCP_KIND) decodeMptcpOption(segment, bytes, at, length, kind);
+    else if (option === TIMESTAMPS) decodeTimestamps(segment, bytes, at, length);
+    else if (option === SACK) decodeSack(segment, bytes, at, length);
+    else decodeSynOption(segment, bytes, at, length);
+    at += length;
+  }
+}
+
+/** Writes all options at `offset`; returns the bytes written. */
+export function encodeOptions(segment: Segment, out: Uint8Array, offset: number): number {
+  let at = offset;
+  if (segment.mss !== 0) {
+    writeI32(out, at, (MAXIMUM_SEGMENT_SIZE << 24) | (4 << 16) | (segment.mss & 0xffff));
+    at += 4;
+  }
+  if (segment.hasTimestamps) {
+    // SACK permitted takes the place of the two padding bytes.
+    writeU16(out, at, segment.sackPermitted ? (SACK_PERMITTED << 8) | 2 : TWO_NOPS);
+    writeU16(out, at + 2, (TIMESTAMPS << 8) | 10);
+    writeI32(out, at + 4, segment.tsVal | 0);
+    writeI32(out, at + 8, segment.tsEcr | 0);
+    at += 12;
+  } else if (segment.sackPermitted) {
+    writeI32(out, at, (TWO_NOPS << 16) | (SACK_PERMITTED << 8) | 2);
+    at += 4;
+  }
+  if (segment.windowScale >= 0) {
+    writeI32(out, at, (NO_OPERATION << 24) | (WINDOW_SCALE << 16) | (3 << 8) | segment.windowScale);
+    at += 4;
+  }
+  if (segment.sackCount > 0) {
+    writeI32(out, at, (TWO_NOPS << 16) | (SACK << 8) | (2 + segment.sackCount * 8));
+    at += 4;
+    for (let i = 0; i < segment.sackCount; i++, at += 8) {
+      writeI32(out, at, segment.sackLeft[i] | 0);
+      writeI32(out, at + 4, segment.sackRight[i] | 0);
+    }
+  }
+  if (segment.mp !== 0) at = encodeMptcpOptions(segment, out, at);
+  return at - offset;
+}
+
+function decodeTimestamps(segment: Segment, bytes: Uint8Array, at: number, length: number): void {
+  if (length !== 10 || segment.hasTimestamps) {
+    segment.badOptions++;
+    return;
+  }
+  segment.hasTimestamps = true;
+  segment.tsVal = readI32(bytes, at + 2) >>> 0;
+  segment.tsEcr = readI32(bytes, at + 6) >>> 0;
+}
+
+function decodeSack(segment: Segment, bytes: Uint8Array, at: number, length: number): void {
+  const count = (length - 2) >> 3;
+  if (count < 1 || count > 4 || length !== 2 + count * 8 || segment.sackCount > 0) {
+    segment.badOptions++;
+    return;
+  }
+  segment.sackCount = count;
+  for (let i = 0; i < count; i++) {
+    segment.sackLeft[i] = readI32(bytes, at + 2 + i * 8);
+    segment.sackRight[i] = readI32(bytes, at + 6 + i * 8);
+  }
+}
+
+/** Options that mean something on a SYN only; unknown ones are skipped. */
+function decodeSynOption(segment: Segment, bytes: Uint8Array, at: number, length: number): void {
+  const option = bytes[at];
+  if (option !== MAXIMUM_SEGMENT_SIZE && option !== WINDOW_SCALE && option !== SACK_PERMITTED) return;
+  const onSyn = (segment.flags & Flag.SYN) !== 0;
+  if (option === MAXIMUM_SEGMENT_SIZE && length === 4 && onSyn && segment.mss === 0) {
+    segment.mss = readU16(bytes, at + 2);
+  } else if (option === WINDOW_SCALE && length === 3 && onSyn && segment.windowScale < 0) {
+    // RFC 7323 §2.3: "the TCP implementation MUST use 14 instead of the specified value"
+    segment.windowScale = Math.min(bytes[at + 2], MAX_WINDOW_SCALE);
+  } else if (option === SACK_PERMITTED && length === 2 && onSyn && !segment.sackPermitted) {
+    segment.sackPermitted = true;
+  } else {
+    segment.badOptions++;
+  }
+}
+
+export const MAX_WINDOW_SCALE = 14;
+
+const END_OF_LIST = 0;
+const NO_OPERATION = 1;
+const TWO_NOPS = 0x0101;
+const MAXIMUM_SEGMENT_SIZE = 2;
+const WINDOW_SCALE = 3;
+const SACK_PERMITTED = 4;
+const SACK = 5;
+const TIMESTAMPS = 8;
