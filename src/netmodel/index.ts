@@ -1,0 +1,5 @@
+// The public face of the room: what the simulator and the emulator may import from netmodel.
+
+export { type LossReason, PathModel, type PathOptions, type Verdict } from './path.ts';
+export { LINK_PROFILES, type LinkProfile, type LinkProfileName } from './profiles.ts';
+export { Random, type RandomSource } from './random.ts';
