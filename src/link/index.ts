@@ -1,0 +1,6 @@
+// The links: raw IP packets in and out of a process, one local address each.
+
+export type { Link, LinkSink, PortedLink, RemoteEndpoint } from './link.ts';
+export { MemoryLink, type MemoryPair, type MemoryPairOptions, memoryPair } from './memory.ts';
+export { UdpLink, type UdpLinkOptions } from './udp.ts';
+export { isIpv6Text, sourceAddressFor } from './udp-socket.ts';
