@@ -162,13 +162,10 @@ export const noGetPrefixes: Rule = files =>
   files.flatMap(file => {
     const code = blank(file.text, { literals: true });
     const named =
-      /(?:\bfunction\s+|^ {2}(?:static |async |readonly )*|\bconst\s+)(get[A-Z]\w*)(?=\s*[<(=:])/gm;
-    return [...code.matchAll(named)]
-      .filter(
-        match =>
-          !(match[0].startsWith('  ') && /^\s*(?:get[A-Z]\w*)\([^)]*\);/.test(code.slice(match.index))),
-      )
-      .map(match => `${file.path}:${lineAt(code, match.index)}: ${match[1]} begins with get`);
+      /(?:\bfunction\s+|\bconst\s+|^ {2}(?:static |async )*(?=.*[{(]$))(get[A-Z]\w*)(?=\s*[<(=:])/gm;
+    return [...code.matchAll(named)].map(
+      match => `${file.path}:${lineAt(code, match.index)}: ${match[1]} begins with get`,
+    );
   });
 
 /** `require('mptcp')` works on Node 22 and later only while nothing the entries load awaits at the top. */
