@@ -6,7 +6,7 @@
  *
  * Read first: RFC 1071 §2.
  */
-import { wordsOf } from './word-view.ts';
+import { LITTLE_ENDIAN, wordsOf, wordsReach } from './word-view.ts';
 
 /**
  * The one's complement sum of a range, big-endian, carries folded in: 0 to 0xffff. `initial` is a sum to
@@ -14,7 +14,8 @@ import { wordsOf } from './word-view.ts';
  * must be of even length (or see `appendSum`). Correct up to 8 MiB.
  */
 export function onesComplementSum(bytes: Uint8Array, offset: number, length: number, initial = 0): number {
-  if (length >= WORDS_FROM_BYTES) return fold(initial + sumWords(bytes, offset, length));
+  if (length >= WORDS_FROM_BYTES && wordsReach(bytes, offset + length))
+    return fold(initial + sumWords(bytes, offset, length));
   let sum = 0;
   const even = offset + (length & ~1);
   for (let i = offset; i < even; i += 2) sum += (bytes[i] << 8) | bytes[i + 1];
@@ -34,27 +35,28 @@ export function appendSum(left: number, leftBytes: number, right: number): numbe
 
 function sumWords(bytes: Uint8Array, offset: number, length: number): number {
   const words = wordsOf(bytes);
-  const start = bytes.byteOffset + offset;
+  const base = bytes.byteOffset;
+  const start = base + offset;
+  const end = start + length;
+  const first = (start + 3) >> 2;
   // The last bytes of a buffer whose size is no multiple of 4 are in no word.
-  const first = (start + 3) >>> 2;
-  const last = Math.min((start + length) >>> 2, words.length);
+  const last = Math.min(end >> 2, words.length);
+  const unrolled = last - 7;
   let a = 0;
   let b = 0;
   let c = 0;
   let d = 0;
   let i = first;
-  for (; i + 4 <= last; i += 4) {
-    a += words[i];
-    b += words[i + 1];
-    c += words[i + 2];
-    d += words[i + 3];
+  for (; i < unrolled; i += 8) {
+    a += words[i] + words[i + 4];
+    b += words[i + 1] + words[i + 5];
+    c += words[i + 2] + words[i + 6];
+    d += words[i + 3] + words[i + 7];
   }
   for (; i < last; i++) a += words[i];
-  const base = bytes.byteOffset;
-  let rest = 0;
-  for (let at = start; at < first << 2; at++) rest += edgeByte(bytes[at - base], at);
-  for (let at = last << 2; at < start + length; at++) rest += edgeByte(bytes[at - base], at);
-  const sum = fold(a + b + c + d + rest);
+  for (let at = start; at < first << 2; at++) b += edgeByte(bytes[at - base], at);
+  for (let at = last << 2; at < end; at++) b += edgeByte(bytes[at - base], at);
+  const sum = fold(a + b + c + d);
   // In memory order a word's first byte is its low one on a little-endian machine; a range that starts
   // at an odd address has it the other way round.
   return ((start & 1) === 0) === LITTLE_ENDIAN ? swap(sum) : sum;
@@ -68,16 +70,14 @@ function swap(sum: number): number {
   return ((sum & 0xff) << 8) | (sum >> 8);
 }
 
-/** Folds a sum below 2^53 to 16 bits. */
+/** Folds a sum below 2^53 to 16 bits. Bit operators take a number modulo 2^32, so no division of integers. */
 function fold(sum: number): number {
-  let folded = sum;
-  if (folded > 0xffff_ffff) folded = (folded >>> 0) + Math.floor(folded / 0x1_0000_0000);
-  folded = (folded % 0x1_0000) + Math.floor(folded / 0x1_0000);
-  folded = (folded & 0xffff) + (folded >>> 16);
-  return (folded & 0xffff) + (folded >>> 16);
+  const low = sum | 0;
+  const high = (sum / 0x1_0000_0000) | 0;
+  const folded = (low & 0xffff) + (low >>> 16) + (high & 0xffff) + (high >>> 16);
+  const once = (folded & 0xffff) + (folded >>> 16);
+  return (once & 0xffff) + (once >>> 16);
 }
 
 /** Below this a byte loop is as fast as finding the view. */
 const WORDS_FROM_BYTES = 128;
-
-const LITTLE_ENDIAN: boolean = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;

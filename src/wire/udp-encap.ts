@@ -62,15 +62,16 @@ export function decapsulate(datagram: Datagram): number {
   const ipBytes = ipHeaderBytes(datagram.ipVersion);
   if (ipBytes + tcpBytes > MAX_PACKET_BYTES) return 0;
   if (outOffset + ipBytes + tcpBytes > out.length) throw new Error('no room for the packet');
-  encodeIp(datagram, tcpBytes, out, outOffset);
   const tcp = outOffset + ipBytes;
+  // Everything behind the UDP header falls into place; the twelve bytes of header are then set right.
+  copyBytes(bytes, offset, out, tcp + UDP_HEADER_BYTES, length);
+  encodeIp(datagram, tcpBytes, out, outOffset);
   writeU16(out, tcp, datagram.srcPort);
   writeU16(out, tcp + 2, datagram.dstPort);
   writeI32(out, tcp + 4, readI32(bytes, offset + 4));
   writeI32(out, tcp + 8, readI32(bytes, offset + 8));
   writeI32(out, tcp + 12, readI32(bytes, offset));
   writeI32(out, tcp + 16, 0);
-  copyBytes(bytes, offset + SHORTEST_PAYLOAD, out, tcp + TCP_HEADER_BYTES, length - SHORTEST_PAYLOAD);
   return ipBytes + tcpBytes;
 }
 
