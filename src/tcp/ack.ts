@@ -1,0 +1,195 @@
+// Decides what an acceptable acknowledgement means: what left the network, the round-trip time, losses, and how
+// far the window opens. Read: RFC 9293 §3.10.7.4 (ACK), RFC 2018, RFC 2883, RFC 7323 §4, RFC 8985.
+// Before: tcp/input. After: the extension frees its buffer, tcp/output sends what the window now allows.
+
+import { Flag, Mp, type Segment } from '../wire/index.ts';
+import { detectLosses, rackDelivered, rackDuplicate } from './rack.ts';
+import { enterRecovery, type RecoveryAck, recoveryOnAck } from './recovery.ts';
+import { Sent } from './sent-queue.ts';
+import { Recovery, type Tcb } from './tcb.ts';
+import { restartRetransmissionTimer, scheduleLossProbe, Timer } from './timers.ts';
+
+/** Processes the acknowledgement number, SACK blocks and window of a segment already found acceptable. */
+export function processAck(tcb: Tcb, segment: Segment, ssn: number, ack: number, now: number): void {
+  updateWindow(tcb, segment, ssn, ack);
+  const before = tcb.sent.sackedBytes;
+  const lostBefore = tcb.sent.lostBytes;
+  const pipeBefore = tcb.pipeBytes;
+  const tsEcr = segment.hasTimestamps ? segment.tsEcr : -1;
+  const advanced = ack > tcb.sndUna;
+  let delivered = 0;
+  newestSampleMs = -1;
+  duplicateReported = false;
+  if (segment.sackCount > 0 && tcb.sack) processSack(tcb, segment, ack, tsEcr, now);
+  if (advanced) delivered += advance(tcb, ack, tsEcr, now);
+  delivered += Math.max(0, tcb.sent.sackedBytes - before + sackedFreed);
+  sackedFreed = 0;
+  if (!tcb.sack) delivered += withoutSack(tcb, segment, ack, advanced, now);
+  if (newestSampleMs >= 0) tcb.rtt.sample(newestSampleMs, now);
+  if (advanced || delivered > 0) {
+    tcb.progressMs = now;
+    tcb.backoff = 0;
+  }
+  if (advanced) tlpAcknowledged(tcb, ack, now);
+  detectLosses(tcb, now);
+  recoveryAck.deliveredBytes = delivered;
+  recoveryAck.advanced = advanced;
+  recoveryAck.newLoss = tcb.sent.lostBytes > lostBefore;
+  recoveryAck.now = now;
+  recoveryOnAck(tcb, recoveryAck);
+  if (delivered > 0) {
+    const limited = tcb.cwndLimited || pipeBefore * 2 > tcb.congestion.cwndBytes * (inSlowStart(tcb) ? 1 : 2);
+    tcb.cwndLimited = false;
+    const rtt = tcb.rtt;
+    tcb.congestion.onAck(delivered, tcb.pipeBytes, rtt.srttMs, rtt.minMs, newestSampleMs, limited, now);
+  }
+  if (advanced) {
+    restartRetransmissionTimer(tcb, now);
+    tcb.extension.acknowledged(tcb.sndUna, now);
+  }
+  if (advanced || delivered > 0) scheduleLossProbe(tcb, now);
+}
+
+function inSlowStart(tcb: Tcb): boolean {
+  return tcb.congestion.cwndBytes < tcb.congestion.ssthreshBytes;
+}
+
+/** RFC 9293 §3.10.7.4: SND.WND follows the newest segment. */
+function updateWindow(tcb: Tcb, segment: Segment, ssn: number, ack: number): void {
+  const window = segment.window * 2 ** tcb.sndScale;
+  const newer = tcb.sndWl1 < ssn || (tcb.sndWl1 === ssn && tcb.sndWl2 <= ack);
+  if (!newer && !(ack >= tcb.sndWl2 && ack + window > tcb.sndWl2 + tcb.sndWnd)) return;
+  tcb.sndWnd = window;
+  if (window > tcb.maxSndWnd) tcb.maxSndWnd = window;
+  tcb.sndWl1 = ssn;
+  tcb.sndWl2 = ack;
+  if (window > 0) tcb.deadlines[Timer.PERSIST] = Infinity;
+}
+
+/** Frees what is acknowledged cumulatively; returns the bytes newly delivered by it. */
+function advance(tcb: Tcb, ack: number, tsEcr: number, now: number): number {
+  const sent = tcb.sent;
+  let delivered = 0;
+  while (sent.count > 0 && sent.start(0) < ack) {
+    const flags = sent.flags(0);
+    const end = sent.end(0);
+    const bytes = Math.min(end, ack) - sent.start(0);
+    if ((flags & Sent.SACKED) === 0) {
+      delivered += bytes;
+      takeSample(tcb, 0, flags, tsEcr, now);
+    } else {
+      sackedFreed += bytes;
+    }
+    if (bytes >= tcb.payloadMss) tcb.fullSizeAcked = true;
+    if (end <= ack) {
+      rackDelivered(tcb, 0, tsEcr, now);
+      sent.shift();
+    } else {
+      sent.trimHead(bytes);
+    }
+  }
+  tcb.sndUna = ack;
+  tcb.fullSizeTimeouts = 0;
+  return delivered;
+}
+
+function takeSample(tcb: Tcb, i: number, flags: number, tsEcr: number, now: number): void {
+  if ((flags & Sent.RETRANSMITTED) === 0) {
+    // Karn: only what was sent once; the newest such entry counts.
+    newestSampleMs = now - tcb.sent.sentMs(i);
+  } else if (tcb.timestamps && tsEcr >= 0 && tsEcr === tcb.timestamp(tcb.sent.sentMs(i))) {
+    newestSampleMs = now - tcb.sent.sentMs(i);
+  }
+}
+
+/** RFC 2018 §5: marks the blocks; RFC 2883: a first block below the ACK or inside the second is a duplicate. */
+function processSack(tcb: Tcb, segment: Segment, ack: number, tsEcr: number, now: number): void {
+  for (let b = 0; b < segment.sackCount; b++) {
+    const left = tcb.unwrapAck(segment.sackLeft[b]);
+    const right = tcb.unwrapAck(segment.sackRight[b]);
+    if (right <= left || right > tcb.sndNxt) continue;
+    if (b === 0 && (right <= ack || insideSecond(tcb, segment, left, right))) {
+      rackDuplicate(tcb);
+      duplicateReported = true;
+      continue;
+    }
+    if (left < Math.min(ack, tcb.sndUna)) continue;
+    markBlock(tcb, left, right, tsEcr, now);
+  }
+}
+
+function insideSecond(tcb: Tcb, segment: Segment, left: number, right: number): boolean {
+  if (segment.sackCount < 2) return false;
+  return left >= tcb.unwrapAck(segment.sackLeft[1]) && right <= tcb.unwrapAck(segment.sackRight[1]);
+}
+
+function markBlock(tcb: Tcb, left: number, right: number, tsEcr: number, now: number): void {
+  const sent = tcb.sent;
+  let i = sent.find(left);
+  if (i < sent.count && sent.start(i) < left) {
+    if ((sent.flags(i) & Sent.SACKED) === 0) {
+      sent.splitAt(i, left);
+      i++;
+    }
+  }
+  for (; i < sent.count && sent.start(i) < right; i++) {
+    if ((sent.flags(i) & Sent.SACKED) !== 0) continue;
+    if (sent.end(i) > right) sent.splitAt(i, right);
+    takeSample(tcb, i, sent.flags(i), tsEcr, now);
+    rackDelivered(tcb, i, tsEcr, now);
+    sent.markSacked(i);
+  }
+}
+
+/** RFC 8985 §7.4.2: a probe that repaired the tail is a loss the window must answer to. */
+function tlpAcknowledged(tcb: Tcb, ack: number, now: number): void {
+  if (tcb.tlpEndSsn < 0 || ack < tcb.tlpEndSsn) return;
+  if (!tcb.tlpIsRetransmission || duplicateReported) {
+    tcb.tlpEndSsn = -1;
+  } else if (ack > tcb.tlpEndSsn) {
+    // Acknowledged beyond the probe and no duplicate reported: the original was lost.
+    tcb.tlpEndSsn = -1;
+    if (tcb.recovery !== Recovery.OPEN) return;
+    tcb.congestion.onEnterRecovery(Math.max(tcb.sndNxt - tcb.sndUna, tcb.payloadMss), now);
+    tcb.congestion.onExitRecovery(now);
+  }
+}
+
+/**
+ * Loss recovery for peers without SACK (RFC 5681 §3.2, RFC 6582): three duplicates, then one segment a partial
+ * acknowledgement. A duplicate with an MPTCP signal other than DSS is no sign of congestion (RFC 8684 §3).
+ */
+function withoutSack(tcb: Tcb, segment: Segment, ack: number, advanced: boolean, now: number): number {
+  if (advanced) {
+    tcb.dupAcks = 0;
+    tcb.dupAckBytes = 0;
+    if (tcb.recovery === Recovery.RECOVERY && ack < tcb.recoveryPoint) markHeadLost(tcb);
+    return 0;
+  }
+  const pure = segment.payloadLength === 0 && (segment.flags & (Flag.SYN | Flag.FIN)) === 0;
+  if (!pure || tcb.sent.count === 0 || (segment.mp & ~Mp.DSS) !== 0) return 0;
+  if (segment.window * 2 ** tcb.sndScale !== tcb.sndWnd) return 0;
+  const bytes = Math.min(tcb.payloadMss, tcb.sndNxt - tcb.sndUna - tcb.dupAckBytes);
+  tcb.dupAcks++;
+  tcb.dupAckBytes += bytes;
+  if (tcb.dupAcks === 3 && tcb.recovery === Recovery.OPEN) {
+    markHeadLost(tcb);
+    enterRecovery(tcb, now);
+  }
+  return bytes;
+}
+
+function markHeadLost(tcb: Tcb): void {
+  const sent = tcb.sent;
+  if (sent.count === 0 || (sent.flags(0) & Sent.LOST) !== 0) return;
+  if (sent.length(0) > tcb.payloadMss) sent.splitAt(0, sent.start(0) + tcb.payloadMss);
+  sent.markLost(0);
+}
+
+const recoveryAck: RecoveryAck = { deliveredBytes: 0, advanced: false, newLoss: false, now: 0 };
+/** Round-trip sample of the acknowledgement being processed in ms; -1 when it gave none. */
+let newestSampleMs = -1;
+/** Bytes that were SACKED before and left the queue with the acknowledgement being processed. */
+let sackedFreed = 0;
+/** The acknowledgement being processed reports a duplicate (DSACK). */
+let duplicateReported = false;

@@ -1,0 +1,65 @@
+// Decides the constants of TCP that a user may turn: key, default, and the Linux name where there is one.
+// Read with: RFC 9293 §3.8, RFC 6298, RFC 5961, RFC 6928.
+
+export interface TcpConfig {
+  /** Congestion controller (Linux: tcp_congestion_control). */
+  congestion: 'cubic' | 'reno';
+  /** Send buffer limit in bytes (Linux: tcp_wmem[2]). */
+  sendBufferBytes: number;
+  /** Receive buffer limit in bytes (Linux: tcp_rmem[2]). */
+  receiveBufferBytes: number;
+  /** Initial congestion window in segments (RFC 6928). */
+  initialWindowSegments: number;
+  /** Smallest and first retransmission timeout in ms (RFC 6298; Linux: 200 and 1,000). */
+  rtoMinMs: number;
+  rtoInitialMs: number;
+  rtoMaxMs: number;
+  /** SYN and SYN/ACK retransmissions before giving up (Linux: tcp_syn_retries, tcp_synack_retries). */
+  synRetries: number;
+  synAckRetries: number;
+  /** Unacknowledged data ends a connection after this many ms without progress (RFC 9293 R2, ≥ 100 s). */
+  dataTimeoutMs: number;
+  /** Longest delay of an acknowledgement in ms (RFC 9293 §3.8.6.3: below 500). */
+  delayedAckMs: number;
+  /** TIME-WAIT in ms (Linux: 60,000). */
+  timeWaitMs: number;
+  /** FIN-WAIT-2 of a connection the application has let go, in ms (Linux: tcp_fin_timeout). */
+  finWait2Ms: number;
+  /** Keepalive: idle time, interval, probes (Linux: tcp_keepalive_time, _intvl, _probes). */
+  keepAliveIdleMs: number;
+  keepAliveIntervalMs: number;
+  keepAliveProbes: number;
+  /** Challenge ACKs per second and connection (RFC 5961 §7). */
+  challengeAcksPerSecond: number;
+  /** TCP timestamps and SACK offered (Linux: tcp_timestamps, tcp_sack). */
+  timestamps: boolean;
+  sack: boolean;
+  /** Smallest MTU that repeated loss of full-size segments falls back to (bytes). */
+  mtuFloorBytes: number;
+  /** Bytes sent to an address that has not proved itself, per byte received from it. */
+  amplificationLimit: number;
+}
+
+export const TCP_DEFAULTS: TcpConfig = {
+  congestion: 'cubic',
+  sendBufferBytes: 4 * 1024 * 1024,
+  receiveBufferBytes: 4 * 1024 * 1024,
+  initialWindowSegments: 10,
+  rtoMinMs: 200,
+  rtoInitialMs: 1000,
+  rtoMaxMs: 120_000,
+  synRetries: 6,
+  synAckRetries: 5,
+  dataTimeoutMs: 120_000,
+  delayedAckMs: 40,
+  timeWaitMs: 60_000,
+  finWait2Ms: 60_000,
+  keepAliveIdleMs: 7_200_000,
+  keepAliveIntervalMs: 75_000,
+  keepAliveProbes: 9,
+  challengeAcksPerSecond: 10,
+  timestamps: true,
+  sack: true,
+  mtuFloorBytes: 1280,
+  amplificationLimit: 3,
+};

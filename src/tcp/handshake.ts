@@ -1,0 +1,110 @@
+// Decides the three-way handshake from both sides, simultaneous open included (RFC 9293 §3.5, §3.10.7.3), and
+// which options are in force after it (RFC 7323 §2, RFC 2018 §2).
+// Before: tcp/input and host/listener. After: the extension learns that the connection is established.
+
+import { Flag, type Segment } from '../wire/index.ts';
+import { Recovery, type Tcb } from './tcb.ts';
+import { State } from './state.ts';
+import { Timer } from './timers.ts';
+
+/** A SYN arrived for a listener: the block starts in SYN-RECEIVED and will answer. */
+export function openPassive(tcb: Tcb, segment: Segment, now: number): void {
+  tcb.env.counters.PassiveOpens++;
+  tcb.passive = true;
+  tcb.moveTo(State.SYN_RECEIVED, 'SYN received');
+  acceptPeerOptions(tcb, segment, now);
+  tcb.sndNxt = 1;
+  tcb.synPending = true;
+  tcb.progressMs = now;
+  tcb.lastReceivedMs = now;
+  tcb.packetBytesIn = tcb.env.inPacketBytes;
+}
+
+/** RFC 9293 §3.10.7.3: a segment in SYN-SENT. */
+export function receiveSynSent(tcb: Tcb, segment: Segment, now: number): void {
+  const flags = segment.flags;
+  const ack = tcb.unwrapAck(segment.ack);
+  const hasAck = (flags & Flag.ACK) !== 0;
+  if (hasAck && ack !== 1) return; // The host answers an unacceptable ACK with a reset (host/reset).
+  if ((flags & Flag.RST) !== 0) {
+    if (!hasAck) return;
+    tcb.env.counters.AttemptFails++;
+    tcb.extension.resetReceived(segment, now);
+    tcb.close({ code: 'ECONNREFUSED', text: 'the peer refused the connection' }, now);
+    return;
+  }
+  if ((flags & Flag.SYN) === 0) return;
+  tcb.lastReceivedMs = now;
+  acceptPeerOptions(tcb, segment, now);
+  if (!hasAck) {
+    tcb.moveTo(State.SYN_RECEIVED, 'simultaneous open');
+    tcb.synPending = true;
+    return;
+  }
+  sampleHandshake(tcb, now);
+  tcb.sndUna = 1;
+  tcb.synPending = false;
+  tcb.ackPending = true;
+  establish(tcb, segment, 1, now);
+  if (tcb.extension.received(segment, 1, 1, now) && tcb.state === State.ESTABLISHED) {
+    tcb.extension.established(now);
+  }
+}
+
+/** The acknowledgement of our SYN/ACK arrived in SYN-RECEIVED. False: the connection was refused by its owner. */
+export function completeHandshake(tcb: Tcb, segment: Segment, ssn: number, ack: number, now: number): boolean {
+  sampleHandshake(tcb, now);
+  tcb.sndUna = 1;
+  tcb.synPending = false;
+  establish(tcb, segment, ack, now);
+  if (!tcb.extension.received(segment, ssn, ack, now)) return false;
+  if ((tcb.state as State) !== State.ESTABLISHED) return false;
+  tcb.extension.established(now);
+  return (tcb.state as State) !== State.CLOSED;
+}
+
+/** Takes over the peer's SYN options (idempotent; also for the SYN/ACK of a simultaneous open). */
+export function acceptPeerOptions(tcb: Tcb, segment: Segment, now: number): void {
+  const config = tcb.env.config;
+  tcb.irs = segment.seq;
+  tcb.rcvNxt = 1;
+  tcb.rcvEdge = Math.max(tcb.rcvEdge, 1);
+  tcb.lastAckSent = 0;
+  tcb.timestamps = config.timestamps && segment.hasTimestamps;
+  tcb.tsRecent = segment.tsVal;
+  tcb.tsRecentAtMs = now;
+  tcb.sack = config.sack && segment.sackPermitted;
+  tcb.windowScaling = segment.windowScale >= 0;
+  tcb.sndScale = tcb.windowScaling ? Math.min(segment.windowScale, 14) : 0;
+  if (!tcb.windowScaling) tcb.rcvScale = 0;
+  tcb.applyMss(segment.mss);
+  tcb.sndWl1 = 0;
+  // The window of a SYN is never scaled (RFC 7323 §2.2).
+  tcb.sndWnd = segment.window;
+  tcb.maxSndWnd = segment.window;
+}
+
+function establish(tcb: Tcb, segment: Segment, ack: number, now: number): void {
+  tcb.moveTo(State.ESTABLISHED, 'handshake complete');
+  tcb.deadlines[Timer.RETRANSMIT] = Infinity;
+  tcb.backoff = 0;
+  tcb.recovery = Recovery.OPEN;
+  tcb.progressMs = now;
+  tcb.sndWl2 = ack;
+  if ((segment.flags & Flag.SYN) === 0) {
+    tcb.sndWnd = segment.window * 2 ** tcb.sndScale;
+    tcb.maxSndWnd = tcb.sndWnd;
+    tcb.sndWl1 = tcb.unwrapSeq(segment.seq);
+  }
+  const mss = tcb.payloadMss;
+  tcb.congestion.setMss(mss);
+  // RFC 6928 §2: min(10·MSS, max(2·MSS, 14600)).
+  const segments = tcb.env.config.initialWindowSegments;
+  tcb.congestion.cwndBytes = Math.min(segments * mss, Math.max(2 * mss, segments * 1460));
+  if (tcb.keepAliveMs > 0) tcb.deadlines[Timer.KEEPALIVE] = now + tcb.keepAliveMs;
+}
+
+/** The handshake's round trip, when it was not ambiguous (Karn). */
+function sampleHandshake(tcb: Tcb, now: number): void {
+  if (tcb.backoff === 0 && tcb.lastSentMs >= 0) tcb.rtt.sample(now - tcb.lastSentMs, now);
+}

@@ -1,0 +1,25 @@
+// The room `tcp`: one TCP connection (RFC 9293), complete on its own, with one extension slot.
+
+export { type ByteStream, Ready, type StreamOwner } from './byte-stream.ts';
+export { TCP_DEFAULTS, type TcpConfig } from './config.ts';
+export { COUNTERS, type CounterName, newCounters } from './counters.ts';
+export { type Entropy, Environment, type NetworkInterface } from './environment.ts';
+export type { CloseReason, Extension } from './extension.ts';
+export { openPassive } from './handshake.ts';
+export { receiveSegment } from './input.ts';
+export {
+  armPersist,
+  segmentBytes,
+  sendSpace,
+  transmitAck,
+  transmitControl,
+  transmitData,
+  transmitFin,
+} from './output.ts';
+export { PlainStream } from './plain-stream.ts';
+export { RangeSet } from './range-set.ts';
+export { ReceiveBuffer } from './receive-buffer.ts';
+export { SendBuffer } from './send-buffer.ts';
+export { isSynchronized, STATE_NAMES, State } from './state.ts';
+export { Tcb, windowScaleFor } from './tcb.ts';
+export { expireTimers, Timer } from './timers.ts';

@@ -1,0 +1,264 @@
+// Decides what an arriving segment does to its connection: RFC 9293 §3.10.7 in its order, with the defences of
+// RFC 5961 and PAWS (RFC 7323 §5). Peer faults are dropped, answered or counted, never thrown.
+// Before on the walk: host/demux. After: tcp/ack, then the extension (mptcp/receive or tcp/plain-stream).
+
+import { Flag, type Segment } from '../wire/index.ts';
+import { processAck } from './ack.ts';
+import { acceptPeerOptions, completeHandshake, receiveSynSent } from './handshake.ts';
+import { isSynchronized, mayReceive, State } from './state.ts';
+import type { Tcb } from './tcb.ts';
+import { Timer } from './timers.ts';
+
+/** Processes one segment for a connection in any state but CLOSED. */
+export function receiveSegment(tcb: Tcb, segment: Segment, now: number): void {
+  if (tcb.state === State.CLOSED) return;
+  tcb.packetBytesIn += tcb.env.inPacketBytes;
+  if (tcb.state === State.SYN_SENT) {
+    receiveSynSent(tcb, segment, now);
+    return;
+  }
+  let ssn = tcb.unwrapSeq(segment.seq);
+  let flags = segment.flags;
+  if ((flags & Flag.SYN) !== 0 && tcb.state === State.SYN_RECEIVED && ssn === 0) {
+    if ((flags & Flag.ACK) === 0) {
+      // The SYN again: our answer was lost.
+      tcb.synPending = true;
+      return;
+    }
+    // Simultaneous open (RFC 9293 §3.5): the SYN part is known, its acknowledgement counts.
+    acceptPeerOptions(tcb, segment, now);
+    flags &= ~Flag.SYN;
+    ssn = 1;
+  }
+  if (!acceptable(tcb, segment, flags, ssn, now)) return;
+  if ((flags & Flag.RST) !== 0) {
+    receiveReset(tcb, segment, ssn, now);
+    return;
+  }
+  if ((flags & Flag.SYN) !== 0) {
+    // RFC 5961 §4: a SYN inside the window is answered, not believed.
+    tcb.env.counters.TCPSYNChallenge++;
+    challenge(tcb, now);
+    return;
+  }
+  if ((flags & Flag.ACK) === 0) return;
+  const ack = tcb.unwrapAck(segment.ack);
+  if (!acceptableAck(tcb, ack, now)) return;
+  tcb.lastReceivedMs = now;
+  tcb.keepAliveSent = 0;
+  noteTimestamp(tcb, segment, ssn, now);
+  if (tcb.state === State.SYN_RECEIVED) {
+    if (!completeHandshake(tcb, segment, ssn, ack, now)) return;
+  } else if (!tcb.extension.received(segment, ssn, ack, now)) {
+    return;
+  }
+  processAck(tcb, segment, ssn, ack, now);
+  finAcknowledged(tcb, now);
+  if (segment.payloadLength > 0) receivePayload(tcb, segment, ssn, now);
+  if ((tcb.state as State) === State.CLOSED) return;
+  if ((flags & Flag.FIN) !== 0) noteFin(tcb, ssn + segment.payloadLength);
+  if (tcb.rcvFinSsn >= 0 && tcb.rcvNxt === tcb.rcvFinSsn) finReached(tcb, now);
+}
+
+/** RFC 9293 §3.10.7.4, first check: sequence number and timestamp. */
+function acceptable(tcb: Tcb, segment: Segment, flags: number, ssn: number, now: number): boolean {
+  if (pawsRejects(tcb, segment, flags, now)) {
+    tcb.env.counters.PAWSEstab++;
+    tcb.ackPending = true;
+    return false;
+  }
+  const length = segment.payloadLength + ((flags & Flag.FIN) !== 0 ? 1 : 0) + ((flags & Flag.SYN) !== 0 ? 1 : 0);
+  const edge = Math.max(tcb.rcvEdge, tcb.rcvNxt + tcb.extension.windowBytes());
+  const inWindow = length === 0 ? ssn >= tcb.rcvNxt && ssn <= edge : ssn < edge && ssn + length > tcb.rcvNxt;
+  if (inWindow) return true;
+  if ((flags & Flag.RST) !== 0) return false;
+  if (tcb.state === State.TIME_WAIT && (flags & Flag.FIN) !== 0) {
+    tcb.deadlines[Timer.TIME_WAIT] = now + tcb.timeWaitMs;
+  }
+  if (ssn + length <= tcb.rcvNxt) {
+    // Old: a keepalive, a window probe or a duplicate. The peer may have missed our acknowledgement.
+    if (segment.payloadLength > 0) reportDuplicate(tcb, ssn, ssn + segment.payloadLength);
+    tcb.lastReceivedMs = now;
+    tcb.keepAliveSent = 0;
+    oldSegmentAck(tcb, segment, ssn, flags, now);
+  }
+  tcb.ackPending = true;
+  return false;
+}
+
+/**
+ * An old segment still carries a fresh acknowledgement (a retransmitted FIN, a probe). Taking it spares a round
+ * trip; it is only believed when it lies where acknowledgements may lie.
+ */
+function oldSegmentAck(tcb: Tcb, segment: Segment, ssn: number, flags: number, now: number): void {
+  if ((flags & Flag.ACK) === 0 || !isSynchronized(tcb.state)) return;
+  const ack = tcb.unwrapAck(segment.ack);
+  if (ack < tcb.sndUna || ack > tcb.sndNxt) return;
+  if (!tcb.extension.received(segment, ssn, ack, now)) return;
+  processAck(tcb, segment, ssn, ack, now);
+  finAcknowledged(tcb, now);
+}
+
+/** RFC 7323 §5.3; a timestamp older than 24 days proves nothing (§5.5). */
+function pawsRejects(tcb: Tcb, segment: Segment, flags: number, now: number): boolean {
+  if (!tcb.timestamps || !segment.hasTimestamps || (flags & Flag.RST) !== 0) return false;
+  if (((segment.tsVal - tcb.tsRecent) | 0) >= 0) return false;
+  return now - tcb.tsRecentAtMs < PAWS_IDLE_MS;
+}
+
+/** RFC 7323 §4.3: the timestamp of the segment that holds Last.ACK.sent is the one to echo. */
+function noteTimestamp(tcb: Tcb, segment: Segment, ssn: number, now: number): void {
+  if (!tcb.timestamps || !segment.hasTimestamps || ssn > tcb.lastAckSent) return;
+  if (((segment.tsVal - tcb.tsRecent) | 0) < 0) return;
+  tcb.tsRecent = segment.tsVal;
+  tcb.tsRecentAtMs = now;
+}
+
+/** RFC 5961 §5.2: the acceptable range of an acknowledgement. */
+function acceptableAck(tcb: Tcb, ack: number, now: number): boolean {
+  if (tcb.state === State.SYN_RECEIVED) {
+    if (ack > tcb.sndUna && ack <= tcb.sndNxt) return true;
+    // RFC 9293 §3.10.7.4: not for this handshake; the sender learns it from a reset.
+    tcb.env.counters.TCPChallengeACK++;
+    challenge(tcb, now);
+    return false;
+  }
+  if (ack > tcb.sndNxt) {
+    challenge(tcb, now);
+    return false;
+  }
+  if (ack < tcb.sndUna - Math.max(tcb.maxSndWnd, 65535)) {
+    challenge(tcb, now);
+    return false;
+  }
+  return true;
+}
+
+/** RFC 5961 §3.2: only a RST with exactly the next number is believed. */
+function receiveReset(tcb: Tcb, segment: Segment, ssn: number, now: number): void {
+  if (ssn !== tcb.rcvNxt) {
+    challenge(tcb, now);
+    return;
+  }
+  tcb.env.counters.EstabResets++;
+  tcb.lastReceivedMs = now;
+  const before = tcb.state;
+  tcb.extension.resetReceived(segment, now);
+  const code = before === State.SYN_RECEIVED ? 'ECONNREFUSED' : 'ECONNRESET';
+  const orderly = before === State.TIME_WAIT || before === State.LAST_ACK || before === State.CLOSING;
+  tcb.close({ code: orderly ? null : code, text: 'the peer sent a reset' }, now);
+}
+
+/** RFC 5961 §7: an ACK that makes an honest peer speak up; limited in rate. */
+function challenge(tcb: Tcb, now: number): void {
+  if (now - tcb.challengeWindowMs >= 1000) {
+    tcb.challengeWindowMs = now;
+    tcb.challengeCount = 0;
+  }
+  if (tcb.challengeCount >= tcb.env.config.challengeAcksPerSecond) return;
+  tcb.challengeCount++;
+  tcb.env.counters.TCPChallengeACK++;
+  tcb.ackPending = true;
+}
+
+function receivePayload(tcb: Tcb, segment: Segment, ssn: number, now: number): void {
+  if (!mayReceive(tcb.state)) return;
+  const edge = Math.max(tcb.rcvEdge, tcb.rcvNxt + tcb.extension.windowBytes());
+  const start = Math.max(ssn, tcb.rcvNxt);
+  let end = Math.min(ssn + segment.payloadLength, edge);
+  if (tcb.rcvFinSsn >= 0) end = Math.min(end, tcb.rcvFinSsn);
+  if (start > ssn || tcb.beyond.contains(start, end)) reportDuplicate(tcb, ssn, Math.min(start, end));
+  if (end <= start) return;
+  const length = end - start;
+  tcb.bytesReceived += length;
+  if (length > tcb.rcvMss) tcb.rcvMss = Math.min(length, tcb.payloadMss);
+  tcb.extension.payload(start, tcb.env.inBytes, segment.payloadOffset + (start - ssn), length, now);
+  if ((tcb.state as State) === State.CLOSED) return;
+  if (start > tcb.rcvNxt) {
+    // RFC 9293 §3.8.6.3 and RFC 5681 §4.2: beyond a hole, acknowledge at once.
+    if (tcb.beyond.contains(start, end)) reportDuplicate(tcb, start, end);
+    else tcb.env.counters.TCPOFOQueue++;
+    tcb.beyond.add(start, end);
+    tcb.recentSackSsn = start;
+    tcb.ackPending = true;
+    return;
+  }
+  tcb.rcvNxt = end;
+  if (tcb.beyond.count > 0) mergeBeyond(tcb);
+  acknowledgeLater(tcb, length, now);
+}
+
+function mergeBeyond(tcb: Tcb): void {
+  tcb.ackPending = true;
+  while (tcb.beyond.count > 0 && tcb.beyond.start(0) <= tcb.rcvNxt) {
+    if (tcb.beyond.end(0) > tcb.rcvNxt) tcb.rcvNxt = tcb.beyond.end(0);
+    tcb.beyond.remove(tcb.beyond.start(0), tcb.beyond.end(0));
+  }
+}
+
+/** RFC 9293 §3.8.6.3: at least every second full segment, at most `delayedAckMs` late. */
+function acknowledgeLater(tcb: Tcb, length: number, now: number): void {
+  tcb.unackedBytes += length;
+  if (tcb.quickAcks > 0) {
+    tcb.quickAcks--;
+    tcb.ackPending = true;
+  } else if (tcb.unackedBytes >= 2 * tcb.rcvMss) {
+    tcb.ackPending = true;
+  } else if (tcb.deadlines[Timer.DELAYED_ACK] === Infinity) {
+    tcb.deadlines[Timer.DELAYED_ACK] = now + tcb.env.config.delayedAckMs;
+  }
+}
+
+/** Remembers a duplicate for the next acknowledgement (RFC 2883). */
+function reportDuplicate(tcb: Tcb, start: number, end: number): void {
+  tcb.ackPending = true;
+  if (end <= start) return;
+  tcb.dsackStart = start;
+  tcb.dsackEnd = end;
+}
+
+function noteFin(tcb: Tcb, finSsn: number): void {
+  if (tcb.rcvFinSsn < 0 && finSsn >= tcb.rcvNxt) tcb.rcvFinSsn = finSsn;
+  tcb.ackPending = true;
+}
+
+/** RFC 9293 §3.10.7.4, eighth: the FIN is next in sequence. */
+function finReached(tcb: Tcb, now: number): void {
+  tcb.rcvNxt++;
+  tcb.rcvFinSsn = -1;
+  tcb.ackPending = true;
+  switch (tcb.state) {
+    case State.ESTABLISHED:
+      tcb.moveTo(State.CLOSE_WAIT, 'FIN received');
+      break;
+    case State.FIN_WAIT_1:
+      tcb.moveTo(State.CLOSING, 'FIN received before our FIN was acknowledged');
+      break;
+    case State.FIN_WAIT_2:
+      tcb.enterTimeWait(now);
+      break;
+    default:
+      return;
+  }
+  tcb.extension.finReceived(now);
+}
+
+/** Moves on when our FIN has been acknowledged. */
+function finAcknowledged(tcb: Tcb, now: number): void {
+  if (tcb.finSsn < 0 || tcb.sndUna <= tcb.finSsn) return;
+  switch (tcb.state) {
+    case State.FIN_WAIT_1:
+      tcb.moveTo(State.FIN_WAIT_2, 'our FIN was acknowledged');
+      if (tcb.orphaned) tcb.orphan(now);
+      break;
+    case State.CLOSING:
+      tcb.enterTimeWait(now);
+      break;
+    case State.LAST_ACK:
+      tcb.close({ code: null, text: 'both directions were closed' }, now);
+      break;
+    default:
+  }
+}
+
+const PAWS_IDLE_MS = 24 * 24 * 3600 * 1000;

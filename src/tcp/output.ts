@@ -1,0 +1,322 @@
+// Decides which segment a connection sends next and writes it into the caller's buffer: resets, handshake,
+// retransmissions, probes, new data, acknowledgements, in this order. A segment may hold up to 64 KB; the link
+// cuts it into pieces of `transmitSegmentSize`. Read: RFC 9293 §3.8, RFC 5681 §3, RFC 1122 §4.2.3.4 (SWS).
+// Before on the walk: mptcp/send (one scheduler) or tcp/plain-stream. After: host.transmit, then the link.
+
+import { encodeHeaders, Flag, headerLength, optionsLength, sackBlocksThatFit, writeChecksum } from '../wire/index.ts';
+import { Sent } from './sent-queue.ts';
+import { maySend, State } from './state.ts';
+import { Recovery, type Tcb } from './tcb.ts';
+import { backedOff, restartRetransmissionTimer, scheduleLossProbe, Timer } from './timers.ts';
+
+/** Writes what must go before new data: reset, SYN, retransmission, probe. Returns the packet's length or 0. */
+export function transmitControl(tcb: Tcb, out: Uint8Array, offset: number, now: number): number {
+  if (tcb.resetPending) return transmitReset(tcb, out, offset, now);
+  if (tcb.synPending) return transmitSyn(tcb, out, offset, now);
+  if (!tcb.isSynchronized) return 0;
+  if (tcb.sent.lostBytes > 0) {
+    const length = retransmit(tcb, out, offset, now);
+    if (length > 0) return length;
+  }
+  if (tcb.tlpPending) {
+    const length = transmitTailProbe(tcb, out, offset, now);
+    if (length > 0) return length;
+  }
+  if (tcb.probePending) {
+    tcb.probePending = false;
+    prepare(tcb, Flag.ACK, tcb.sndUna - 1, now);
+    tcb.extension.ackOptions(tcb.env.out, now);
+    addSack(tcb);
+    return emit(tcb, out, offset, 0, 0, now);
+  }
+  return 0;
+}
+
+/** Bytes of new data that congestion window and peer's window admit now; 0 when none may be sent at all. */
+export function sendSpace(tcb: Tcb): number {
+  if (!maySend(tcb.state) || tcb.finSsn >= 0 || tcb.synPending) return 0;
+  const window = tcb.sndUna + tcb.sndWnd - tcb.sndNxt;
+  const congestion = tcb.cwndBytes - tcb.pipeBytes;
+  return Math.max(0, Math.min(window, congestion));
+}
+
+/**
+ * How many of `available` bytes the next segment should carry. 0 = wait: Nagle, or silly window avoidance
+ * (RFC 9293 §3.8.6.2.1, §3.7.4). `tail`: nothing follows behind `available` for now.
+ */
+export function segmentBytes(tcb: Tcb, available: number, tail: boolean, push: boolean): number {
+  const space = sendSpace(tcb);
+  const mss = tcb.payloadMss;
+  const largest = Math.min(tcb.networkInterface.gsoMax, MAX_PACKET) - MAX_HEADERS;
+  const unit = largest > mss ? largest - (largest % mss) : Math.max(1, Math.min(mss, largest));
+  let length = Math.min(available, space, unit);
+  if (length <= 0 || available > space) noteLimit(tcb, available);
+  if (length <= 0) return 0;
+  if (length < available || !tail) {
+    if (length >= mss) return length - (length % mss);
+    if (length === available) return length; // Cut by a mapping or the connection's window.
+    // Room for less than a segment: only worth it when nothing else will open the window.
+    const windowLimited = tcb.sndUna + tcb.sndWnd - tcb.sndNxt <= length;
+    return tcb.sndUna === tcb.sndNxt && windowLimited && length * 2 >= tcb.maxSndWnd ? length : 0;
+  }
+  if (!push && !tcb.noDelay && tcb.sndUna !== tcb.sndNxt && length % mss !== 0) {
+    length -= length % mss;
+  }
+  return length;
+}
+
+/**
+ * Writes one segment of `length` new bytes, just assigned to sndNxt by the extension. `last`: nothing follows for
+ * now, so it pushes, and the FIN may ride along.
+ */
+export function transmitData(
+  tcb: Tcb,
+  out: Uint8Array,
+  offset: number,
+  length: number,
+  last: boolean,
+  now: number,
+): number {
+  if (tcb.sndUna === tcb.sndNxt && tcb.lastSentMs >= 0 && now - tcb.lastSentMs > tcb.rtt.rtoMs) {
+    tcb.congestion.onIdle(now - tcb.lastSentMs, tcb.rtt.rtoMs);
+  }
+  const ssn = tcb.sndNxt;
+  let flags: number = Flag.ACK;
+  if (last) flags |= Flag.PSH;
+  tcb.sent.append(ssn, length, now, 0);
+  tcb.sndNxt += length;
+  if (last && tcb.finQueued) {
+    flags |= Flag.FIN;
+    takeFin(tcb, now);
+  }
+  prepare(tcb, flags, ssn, now);
+  tcb.extension.dataOptions(tcb.env.out, ssn, length, now);
+  tcb.bytesSent += length;
+  if (tcb.recovery === Recovery.RECOVERY) tcb.prrSent += length;
+  return sentInFlight(tcb, emit(tcb, out, offset, ssn, length, now), now);
+}
+
+/** Writes a FIN of its own once all data has been sent. Returns the packet's length or 0. */
+export function transmitFin(tcb: Tcb, out: Uint8Array, offset: number, now: number): number {
+  if (!tcb.finQueued || tcb.finSsn >= 0 || !maySend(tcb.state) || tcb.synPending) return 0;
+  const ssn = tcb.sndNxt;
+  takeFin(tcb, now);
+  prepare(tcb, Flag.ACK | Flag.FIN, ssn, now);
+  tcb.extension.ackOptions(tcb.env.out, now);
+  return sentInFlight(tcb, emit(tcb, out, offset, ssn, 0, now), now);
+}
+
+/** Writes the acknowledgement that is due, if one is. Returns the packet's length or 0. */
+export function transmitAck(tcb: Tcb, out: Uint8Array, offset: number, now: number): number {
+  if (!tcb.ackPending || !tcb.isSynchronized) return 0;
+  tcb.ackPending = false;
+  prepare(tcb, Flag.ACK, tcb.sndNxt, now);
+  tcb.extension.ackOptions(tcb.env.out, now);
+  addSack(tcb);
+  return emit(tcb, out, offset, 0, 0, now);
+}
+
+/** Starts the persist timer when data waits for a window and nothing in flight will open it. */
+export function armPersist(tcb: Tcb, now: number): void {
+  if (tcb.deadlines[Timer.PERSIST] !== Infinity || tcb.sndUna !== tcb.sndNxt || !tcb.isSynchronized) return;
+  const waits = tcb.extension.unsentBytes() > 0 || tcb.extension.windowBlocked();
+  if (waits && maySend(tcb.state)) tcb.deadlines[Timer.PERSIST] = now + backedOff(tcb);
+}
+
+function transmitReset(tcb: Tcb, out: Uint8Array, offset: number, now: number): number {
+  tcb.resetPending = false;
+  tcb.env.counters.OutRsts++;
+  prepare(tcb, Flag.RST | Flag.ACK, tcb.sndNxt, now);
+  tcb.extension.resetOptions(tcb.env.out);
+  return emit(tcb, out, offset, 0, 0, now);
+}
+
+function transmitSyn(tcb: Tcb, out: Uint8Array, offset: number, now: number): number {
+  tcb.synPending = false;
+  const synAck = tcb.state === State.SYN_RECEIVED;
+  prepare(tcb, synAck ? Flag.SYN | Flag.ACK : Flag.SYN, 0, now);
+  const segment = tcb.env.out;
+  segment.mss = tcb.networkInterface.mtu - (tcb.networkInterface.family === 6 ? 60 : 40);
+  segment.window = Math.min(65535, tcb.extension.offerWindow(0, 1));
+  tcb.rcvEdge = Math.max(tcb.rcvEdge, tcb.rcvNxt + segment.window);
+  const config = tcb.env.config;
+  if (synAck ? tcb.windowScaling : true) segment.windowScale = tcb.rcvScale;
+  segment.sackPermitted = synAck ? tcb.sack : config.sack;
+  segment.hasTimestamps = synAck ? tcb.timestamps : config.timestamps;
+  if (segment.hasTimestamps) {
+    segment.tsVal = tcb.timestamp(now);
+    segment.tsEcr = synAck ? tcb.tsRecent : 0;
+  }
+  tcb.extension.synOptions(segment, synAck, now);
+  tcb.deadlines[Timer.RETRANSMIT] = now + backedOff(tcb);
+  if (synAck && tcb.passive && overAmplified(tcb, headerLength(segment))) return 0;
+  return emit(tcb, out, offset, 0, 0, now);
+}
+
+/** An address that has not proved itself gets at most `amplificationLimit` times what it sent. */
+function overAmplified(tcb: Tcb, length: number): boolean {
+  if (tcb.packetBytesOut + length <= tcb.env.config.amplificationLimit * tcb.packetBytesIn) return false;
+  tcb.env.counters.AmplificationLimited++;
+  return true;
+}
+
+/** Sends the first lost bytes again when the window admits it (RFC 6675 §5, RFC 9937). */
+function retransmit(tcb: Tcb, out: Uint8Array, offset: number, now: number): number {
+  const sent = tcb.sent;
+  const i = sent.firstLost();
+  const space = tcb.cwndBytes - tcb.pipeBytes;
+  const mss = tcb.payloadMss;
+  if (i < 0 || (space < Math.min(mss, sent.length(i)) && tcb.pipeBytes > 0)) return 0;
+  const largest = Math.min(tcb.networkInterface.gsoMax, MAX_PACKET) - MAX_HEADERS;
+  let most = Math.max(mss, Math.min(space - (space % mss), largest - (largest % mss)));
+  if (largest < mss) most = largest;
+  return resend(tcb, i, most, out, offset, now);
+}
+
+function resend(tcb: Tcb, i: number, most: number, out: Uint8Array, offset: number, now: number): number {
+  const sent = tcb.sent;
+  const ssn = sent.start(i);
+  const fin = (sent.flags(i) & Sent.FIN) !== 0;
+  let length = 0;
+  if (!fin) {
+    length = tcb.extension.contiguous(ssn, Math.min(sent.length(i), most));
+    if (length < sent.length(i)) sent.splitAt(i, ssn + length);
+  }
+  sent.markResent(i, now);
+  tcb.env.counters.RetransSegs++;
+  tcb.bytesRetransmitted += length;
+  if (tcb.recovery === Recovery.RECOVERY) tcb.prrSent += length;
+  prepare(tcb, Flag.ACK | (fin ? Flag.FIN : Flag.PSH), ssn, now);
+  if (length > 0) tcb.extension.dataOptions(tcb.env.out, ssn, length, now);
+  else tcb.extension.ackOptions(tcb.env.out, now);
+  const written = emit(tcb, out, offset, ssn, length, now);
+  if (i === 0 || tcb.deadlines[Timer.RETRANSMIT] === Infinity) restartRetransmissionTimer(tcb, now);
+  return written;
+}
+
+/** RFC 8985 §7.3: the last segment once more. */
+function transmitTailProbe(tcb: Tcb, out: Uint8Array, offset: number, now: number): number {
+  tcb.tlpPending = false;
+  const sent = tcb.sent;
+  let i = sent.count - 1;
+  while (i >= 0 && (sent.flags(i) & (Sent.SACKED | Sent.LOST)) !== 0) i--;
+  if (i < 0) return 0;
+  const mss = tcb.payloadMss;
+  if (sent.length(i) > mss) {
+    sent.splitAt(i, sent.end(i) - mss);
+    i++;
+  }
+  tcb.env.counters.TCPLossProbes++;
+  tcb.tlpEndSsn = tcb.sndNxt;
+  tcb.tlpIsRetransmission = true;
+  const written = resend(tcb, i, mss, out, offset, now);
+  restartRetransmissionTimer(tcb, now);
+  return written;
+}
+
+function takeFin(tcb: Tcb, now: number): void {
+  tcb.finSsn = tcb.sndNxt;
+  tcb.sent.append(tcb.sndNxt, 1, now, Sent.FIN);
+  tcb.sndNxt++;
+  if (tcb.state === State.ESTABLISHED) tcb.moveTo(State.FIN_WAIT_1, 'our FIN was sent');
+  else tcb.moveTo(State.LAST_ACK, 'our FIN was sent after the peer’s');
+}
+
+function sentInFlight(tcb: Tcb, written: number, now: number): number {
+  if (tcb.deadlines[Timer.RETRANSMIT] === Infinity) {
+    tcb.progressMs = now;
+    restartRetransmissionTimer(tcb, now);
+  }
+  tcb.deadlines[Timer.PERSIST] = Infinity;
+  scheduleLossProbe(tcb, now);
+  return written;
+}
+
+/** Fills the outgoing segment with everything but the extension's options. */
+function prepare(tcb: Tcb, flags: number, ssn: number, now: number): void {
+  const segment = tcb.env.out;
+  segment.reset();
+  const local = tcb.networkInterface;
+  segment.ipVersion = local.family;
+  segment.src0 = local.words[0];
+  segment.src1 = local.words[1];
+  segment.src2 = local.words[2];
+  segment.src3 = local.words[3];
+  segment.dst0 = tcb.remoteWords[0];
+  segment.dst1 = tcb.remoteWords[1];
+  segment.dst2 = tcb.remoteWords[2];
+  segment.dst3 = tcb.remoteWords[3];
+  segment.srcPort = tcb.localPort;
+  segment.dstPort = tcb.remotePort;
+  segment.flags = flags;
+  segment.seq = tcb.wireSeq(ssn);
+  segment.ack = (flags & Flag.ACK) !== 0 ? (tcb.irs + tcb.rcvNxt) >>> 0 : 0;
+  if ((flags & Flag.SYN) !== 0) return;
+  segment.window = tcb.extension.offerWindow(tcb.rcvScale, 2 * tcb.rcvMss);
+  tcb.rcvEdge = Math.max(tcb.rcvEdge, tcb.rcvNxt + segment.window * 2 ** tcb.rcvScale);
+  if (tcb.timestamps) {
+    segment.hasTimestamps = true;
+    segment.tsVal = tcb.timestamp(now);
+    segment.tsEcr = tcb.tsRecent;
+  }
+}
+
+/** SACK blocks on pure acknowledgements, as many as the other options leave room for (RFC 2018 §4, RFC 2883). */
+function addSack(tcb: Tcb): void {
+  if (!tcb.sack || (tcb.beyond.count === 0 && tcb.dsackStart < 0)) return;
+  const segment = tcb.env.out;
+  const room = 40 - optionsLength(segment);
+  const most = sackBlocksThatFit(room);
+  let n = 0;
+  if (tcb.dsackStart >= 0 && n < most) n = addBlock(tcb, n, tcb.dsackStart, tcb.dsackEnd);
+  tcb.dsackStart = tcb.dsackEnd = -1;
+  const recent = tcb.recentSackSsn >= 0 ? tcb.beyond.firstEndingAfter(tcb.recentSackSsn) : 0;
+  const count = tcb.beyond.count;
+  for (let k = 0; k < count && n < most; k++) {
+    const i = (recent + k) % count;
+    n = addBlock(tcb, n, tcb.beyond.start(i), tcb.beyond.end(i));
+  }
+  segment.sackCount = n;
+}
+
+function addBlock(tcb: Tcb, n: number, start: number, end: number): number {
+  const segment = tcb.env.out;
+  segment.sackLeft[n] = (tcb.irs + start) >>> 0;
+  segment.sackRight[n] = (tcb.irs + end) >>> 0;
+  return n + 1;
+}
+
+function emit(tcb: Tcb, out: Uint8Array, offset: number, ssn: number, length: number, now: number): number {
+  const env = tcb.env;
+  const segment = env.out;
+  segment.payloadLength = length;
+  const header = encodeHeaders(segment, out, offset);
+  if (length > 0) {
+    tcb.extension.copy(ssn, length, out, offset + header);
+    // SACK never rides on data (no room beside a full DSS): what there is to report follows on a pure ACK.
+    if (tcb.beyond.count === 0 && tcb.dsackStart < 0) tcb.ackPending = false;
+  } else if ((segment.flags & Flag.ACK) !== 0) {
+    tcb.ackPending = false;
+  }
+  if (!tcb.networkInterface.checksumOffload) writeChecksum(out, offset, header + length);
+  env.counters.OutSegs++;
+  env.transmitInterface = tcb.networkInterface.id;
+  env.transmitSegmentSize = Math.max(1, tcb.mss - optionsLength(segment));
+  tcb.packetBytesOut += header + length;
+  tcb.lastSentMs = now;
+  if ((segment.flags & Flag.ACK) !== 0) {
+    tcb.lastAckSent = tcb.rcvNxt;
+    tcb.unackedBytes = 0;
+    tcb.deadlines[Timer.DELAYED_ACK] = Infinity;
+  }
+  return header + length;
+}
+
+/** Remembers that the window was what held data back, so that the controller may grow it. */
+function noteLimit(tcb: Tcb, available: number): void {
+  if (available > 0 && tcb.cwndBytes - tcb.pipeBytes < tcb.payloadMss) tcb.cwndLimited = true;
+}
+
+const MAX_PACKET = 65_535;
+/** IPv6 and TCP headers with all options. */
+const MAX_HEADERS = 100;

@@ -1,0 +1,150 @@
+// Decides where received bytes wait for the application: one ring per connection, filled in any order, read in
+// order. The first copy of a byte that arrives wins (RFC 8684 §3.3.1). Offsets as in send-buffer.ts.
+// Before it on the walk: tcp/input, mptcp/receive. After it: api/socket.
+
+import { copyFromRing, copyIntoRing, moveRing } from './send-buffer.ts';
+import { RangeSet } from './range-set.ts';
+
+const INITIAL_CAPACITY = 16 * 1024;
+
+/** Ring of received bytes [readOffset, …), grown on demand up to `limit` bytes. */
+export class ReceiveBuffer {
+  private ring: Uint8Array = EMPTY;
+  /** Offset of the next byte the application reads. */
+  readOffset: number;
+  /** Offset behind the last byte received without a hole. */
+  next: number;
+  /** What has arrived beyond a hole. */
+  readonly beyond: RangeSet = new RangeSet();
+  /** Largest offset ever offered to the sender (exclusive). RFC 8684 §3.3.4: it never moves back. */
+  rightEdge: number;
+  readonly limit: number;
+
+  constructor(options: { firstOffset: number; limitBytes: number }) {
+    this.readOffset = options.firstOffset;
+    this.next = options.firstOffset;
+    this.rightEdge = options.firstOffset;
+    this.limit = options.limitBytes;
+  }
+
+  get readableBytes(): number {
+    return this.next - this.readOffset;
+  }
+
+  /** Bytes of memory held. */
+  get capacityBytes(): number {
+    return this.ring.length;
+  }
+
+  /** Bytes beyond `next` that the buffer can take: the window that could be offered. */
+  get windowBytes(): number {
+    return Math.max(0, this.readOffset + this.limit - this.next);
+  }
+
+  /**
+   * The window field to send for `scale`; moves the right edge, never back (RFC 8684 §3.3.4), and forward only
+   * when it is worth a segment: at least `minStepBytes` or half the buffer (RFC 9293 §3.8.6.2.2).
+   */
+  offer(scale: number, minStepBytes: number): number {
+    const unit = 2 ** scale;
+    const offered = Math.max(0, this.rightEdge - this.next);
+    const possible = this.windowBytes;
+    let field = Math.ceil(offered / unit);
+    if (possible - offered >= Math.min(minStepBytes, this.limit / 2)) {
+      field = Math.max(field, Math.floor(possible / unit));
+    }
+    if (field > 65535) field = 65535;
+    const edge = this.next + field * unit;
+    if (edge > this.rightEdge) this.rightEdge = edge;
+    return field;
+  }
+
+  /** True when reading has freed so much that the sender should be told without waiting for its data. */
+  shouldUpdateWindow(segmentBytes: number): boolean {
+    const offered = this.rightEdge - this.next;
+    if (offered >= this.limit / 2) return false;
+    const step = Math.min(this.limit / 2, Math.max(2 * segmentBytes, this.limit / 8));
+    return this.windowBytes - offered >= step;
+  }
+
+  /**
+   * Stores the part of [at, at + length) that is new and fits. Returns the number of bytes stored.
+   * Bytes outside the window are dropped (RFC 8684 §3.8), bytes held already are left as they are.
+   */
+  insert(at: number, bytes: Uint8Array, offset: number, length: number): number {
+    let start = at;
+    const end = Math.min(at + length, Math.max(this.rightEdge, this.readOffset + this.limit));
+    if (start < this.next) start = this.next;
+    if (start >= end) return 0;
+    if (end - this.readOffset > this.ring.length) this.grow(end - this.readOffset);
+    if (this.beyond.count === 0) {
+      copyIntoRing(this.ring, start, bytes, offset + (start - at), end - start);
+      if (start === this.next) this.next = end;
+      else this.beyond.add(start, end);
+      return end - start;
+    }
+    const stored = this.fillHoles(start, end, bytes, offset - at);
+    this.beyond.add(start, end);
+    if (start === this.next) this.advance();
+    return stored;
+  }
+
+  /** True when every byte of [start, end) has arrived or was read. */
+  has(start: number, end: number): boolean {
+    if (end <= this.next) return true;
+    return this.beyond.contains(Math.max(start, this.next), end);
+  }
+
+  /** Copies up to `length` readable bytes out and frees their room; returns how many. */
+  read(out: Uint8Array, offset: number, length: number): number {
+    const taken = Math.min(length, this.next - this.readOffset);
+    if (taken <= 0) return 0;
+    copyFromRing(this.ring, this.readOffset, taken, out, offset);
+    this.readOffset += taken;
+    return taken;
+  }
+
+  /** Drops what is readable without copying (the application has let go). Returns the bytes dropped. */
+  skip(): number {
+    const dropped = this.next - this.readOffset;
+    this.readOffset = this.next;
+    return dropped;
+  }
+
+  /** Lets go of all memory; what arrives later is not kept. */
+  discard(): void {
+    this.readOffset = this.next;
+    this.beyond.clear();
+    this.ring = EMPTY;
+  }
+
+  private fillHoles(start: number, end: number, bytes: Uint8Array, shift: number): number {
+    let stored = 0;
+    let from = start;
+    for (let i = this.beyond.firstEndingAfter(start); from < end; i++) {
+      const to = i < this.beyond.count ? Math.min(end, this.beyond.start(i)) : end;
+      if (to > from) {
+        copyIntoRing(this.ring, from, bytes, shift + from, to - from);
+        stored += to - from;
+      }
+      if (i >= this.beyond.count) break;
+      from = Math.max(from, this.beyond.end(i));
+    }
+    return stored;
+  }
+
+  private advance(): void {
+    this.next = this.beyond.end(0);
+    this.beyond.remove(this.beyond.start(0), this.next);
+  }
+
+  private grow(needed: number): void {
+    let capacity = Math.max(INITIAL_CAPACITY, this.ring.length);
+    while (capacity < needed) capacity *= 2;
+    const larger = new Uint8Array(capacity);
+    moveRing(this.ring, larger, this.readOffset, this.ring.length);
+    this.ring = larger;
+  }
+}
+
+const EMPTY: Uint8Array = new Uint8Array(0);

@@ -1,0 +1,64 @@
+// Decides how much may be sent while losses are repaired: fast recovery with proportional rate reduction
+// (RFC 9937) and the window of one after a timeout (RFC 5681 §3.1, RFC 6298 §5).
+// Before: tcp/rack and tcp/timers. After: tcp/output asks `cwndBytes`.
+
+import { rackRecovered } from './rack.ts';
+import { Recovery, type Tcb } from './tcb.ts';
+
+/** A loss was detected: one reduction per episode. */
+export function enterRecovery(tcb: Tcb, now: number): void {
+  if (tcb.recovery !== Recovery.OPEN) return;
+  tcb.env.counters.TCPSackRecovery++;
+  tcb.recovery = Recovery.RECOVERY;
+  tcb.recoveryPoint = tcb.sndNxt;
+  const flight = tcb.sndNxt - tcb.sndUna;
+  tcb.prrDelivered = 0;
+  tcb.prrSent = 0;
+  tcb.prrFlight = Math.max(flight - tcb.sent.sackedBytes, 1);
+  tcb.congestion.onEnterRecovery(flight, now);
+  // RFC 9937 §6.2: at least the first retransmission leaves at once.
+  tcb.prrCwnd = Math.max(tcb.pipeBytes, 0) + tcb.payloadMss;
+}
+
+/** The retransmission timer fired: everything outstanding is taken for lost. */
+export function enterLoss(tcb: Tcb, now: number): void {
+  const first = tcb.recovery !== Recovery.LOSS || tcb.sndUna >= tcb.recoveryPoint;
+  tcb.congestion.onRetransmissionTimeout(tcb.sndNxt - tcb.sndUna, first, now);
+  tcb.recovery = Recovery.LOSS;
+  tcb.recoveryPoint = tcb.sndNxt;
+  tcb.sent.markAllLost();
+  tcb.tlpEndSsn = -1;
+  tcb.tlpPending = false;
+}
+
+/** An acknowledgement delivered `delivered` bytes; computes the window in recovery (RFC 9937 §6.2). */
+export function recoveryOnAck(tcb: Tcb, options: RecoveryAck): void {
+  if (tcb.recovery === Recovery.OPEN) return;
+  if (tcb.sndUna >= tcb.recoveryPoint) {
+    if (tcb.recovery === Recovery.RECOVERY) tcb.congestion.onExitRecovery(options.now);
+    tcb.recovery = Recovery.OPEN;
+    rackRecovered(tcb);
+    return;
+  }
+  if (tcb.recovery !== Recovery.RECOVERY) return;
+  tcb.prrDelivered += options.deliveredBytes;
+  const pipe = Math.max(tcb.pipeBytes, 0);
+  const ssthresh = tcb.congestion.ssthreshBytes;
+  let sendBytes: number;
+  if (pipe > ssthresh) {
+    sendBytes = Math.ceil((tcb.prrDelivered * ssthresh) / tcb.prrFlight) - tcb.prrSent;
+  } else {
+    let bound = Math.max(tcb.prrDelivered - tcb.prrSent, options.deliveredBytes);
+    if (options.advanced && !options.newLoss) bound += tcb.payloadMss;
+    sendBytes = Math.min(ssthresh - pipe, bound);
+  }
+  tcb.prrCwnd = pipe + Math.max(sendBytes, 0);
+}
+
+/** One record, refilled for each acknowledgement. */
+export interface RecoveryAck {
+  deliveredBytes: number;
+  advanced: boolean;
+  newLoss: boolean;
+  now: number;
+}

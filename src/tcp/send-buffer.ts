@@ -1,0 +1,107 @@
+// Decides where the application's bytes wait until they are acknowledged: one ring per connection, which is
+// also the retransmission buffer. Offsets are stream offsets (JS numbers); the first byte has offset 1.
+// Before it on the walk: api/socket. After it: tcp/output, mptcp/send.
+
+import { copyBytes } from '../wire/copy.ts';
+
+const INITIAL_CAPACITY = 16 * 1024;
+
+/** Ring of bytes [start, end) not yet released, grown on demand up to `limit` bytes. */
+export class SendBuffer {
+  private ring: Uint8Array = EMPTY;
+  /** Offset of the oldest byte kept. */
+  start: number;
+  /** Offset behind the newest byte. */
+  end: number;
+  readonly limit: number;
+
+  constructor(options: { firstOffset: number; limitBytes: number }) {
+    this.start = options.firstOffset;
+    this.end = options.firstOffset;
+    this.limit = options.limitBytes;
+  }
+
+  /** Bytes that `write` would take now. */
+  get freeBytes(): number {
+    return Math.max(0, this.limit - (this.end - this.start));
+  }
+
+  /** Bytes of memory held. */
+  get capacityBytes(): number {
+    return this.ring.length;
+  }
+
+  /** Copies as much as fits; returns the bytes taken. */
+  write(bytes: Uint8Array, offset: number, length: number): number {
+    const taken = Math.min(length, this.freeBytes);
+    if (taken <= 0) return 0;
+    const held = this.end - this.start;
+    if (held + taken > this.ring.length) this.grow(held + taken);
+    copyIntoRing(this.ring, this.end, bytes, offset, taken);
+    this.end += taken;
+    return taken;
+  }
+
+  /** Copies [from, from + length) out. The range must lie inside [start, end). */
+  copy(from: number, length: number, out: Uint8Array, outOffset: number): void {
+    copyFromRing(this.ring, from, length, out, outOffset);
+  }
+
+  /** Forgets everything below `offset`. */
+  release(offset: number): void {
+    if (offset > this.start) this.start = Math.min(offset, this.end);
+  }
+
+  /** Lets go of all memory. */
+  discard(): void {
+    this.start = this.end;
+    this.ring = EMPTY;
+  }
+
+  private grow(needed: number): void {
+    let capacity = Math.max(INITIAL_CAPACITY, this.ring.length);
+    while (capacity < needed) capacity *= 2;
+    const larger = new Uint8Array(capacity);
+    moveRing(this.ring, larger, this.start, this.end - this.start);
+    this.ring = larger;
+  }
+}
+
+/** Copies `length` bytes of `source` to ring position `at` (ring lengths are powers of two). */
+export function copyIntoRing(
+  ring: Uint8Array,
+  at: number,
+  source: Uint8Array,
+  sourceOffset: number,
+  length: number,
+): void {
+  const position = at % ring.length;
+  const first = Math.min(length, ring.length - position);
+  copyBytes(source, sourceOffset, ring, position, first);
+  if (first < length) copyBytes(source, sourceOffset + first, ring, 0, length - first);
+}
+
+/** Copies `length` bytes from ring position `at`. */
+export function copyFromRing(
+  ring: Uint8Array,
+  at: number,
+  length: number,
+  out: Uint8Array,
+  outOffset: number,
+): void {
+  const position = at % ring.length;
+  const first = Math.min(length, ring.length - position);
+  copyBytes(ring, position, out, outOffset, first);
+  if (first < length) copyBytes(ring, 0, out, outOffset + first, length - first);
+}
+
+/** Moves the bytes [start, start + length) of one ring to the same offsets of another. */
+export function moveRing(from: Uint8Array, to: Uint8Array, start: number, length: number): void {
+  if (length === 0 || from.length === 0) return;
+  const position = start % from.length;
+  const first = Math.min(length, from.length - position);
+  copyIntoRing(to, start, from, position, first);
+  if (first < length) copyIntoRing(to, start + first, from, 0, length - first);
+}
+
+const EMPTY: Uint8Array = new Uint8Array(0);

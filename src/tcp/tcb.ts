@@ -1,0 +1,323 @@
+// Decides what one TCP connection (one subflow) remembers: RFC 9293's transmission control block, and the few
+// moves its owner may make (open, shut down, abort). Sequence numbers are kept unwrapped and relative: `ssn` is
+// a JS number, SYN = 0, first byte = 1; 32-bit numbers exist only at the edge (unwrap below, tcp/output).
+// Read first: RFC 9293 §3.3, §3.10. On the walk: tcp/input fills it, tcp/output empties it.
+
+import { type CongestionController, createController } from '../congestion/index.ts';
+import type { Environment, NetworkInterface } from './environment.ts';
+import type { CloseReason, Extension } from './extension.ts';
+import { RangeSet } from './range-set.ts';
+import { RttEstimator } from './rtt.ts';
+import { SentQueue } from './sent-queue.ts';
+import { EDGES, isSynchronized, STATE_NAMES, State } from './state.ts';
+import { Timer, TIMER_COUNT } from './timers.ts';
+
+export const Recovery = { OPEN: 0, RECOVERY: 1, LOSS: 2 } as const;
+
+/** Where a connection runs: interface and ports here, address and port there. */
+export interface TcbOptions {
+  env: Environment;
+  networkInterface: NetworkInterface;
+  localPort: number;
+  /** Remote address as four int32 words. */
+  remoteWords: Int32Array;
+  remotePort: number;
+  iss: number;
+  extension: Extension;
+  /** The connection (host or mptcp object) that transmits and is told; opaque here. */
+  owner: unknown;
+}
+
+export class Tcb {
+  readonly env: Environment;
+  readonly networkInterface: NetworkInterface;
+  readonly localPort: number;
+  readonly remoteWords: Int32Array;
+  readonly remotePort: number;
+  readonly iss: number;
+  extension: Extension;
+  owner: unknown;
+  /** Next block in the same demultiplexing bucket (host/demux). */
+  nextInBucket: Tcb | null = null;
+
+  state: State = State.CLOSED;
+  passive = false;
+  /** The application has let go: FIN-WAIT-2 is bounded. */
+  orphaned = false;
+  /** Why it closed; set once. */
+  closeReason: CloseReason | null = null;
+
+  // Send sequence space (RFC 9293 §3.3.1), relative.
+  sndUna = 0;
+  sndNxt = 0;
+  sndWnd = 0;
+  sndWl1 = 0;
+  sndWl2 = 0;
+  /** Largest window the peer ever offered (RFC 5961 §5.2). */
+  maxSndWnd = 0;
+  /** ssn of our FIN once it is queued behind all data; -1 before. */
+  finQueued = false;
+  finSsn = -1;
+  readonly sent: SentQueue = new SentQueue();
+
+  // Receive sequence space.
+  irs = 0;
+  rcvNxt = 0;
+  /** Right edge offered so far. */
+  rcvEdge = 0;
+  /** ssn of the peer's FIN, -1 until seen. */
+  rcvFinSsn = -1;
+  readonly beyond: RangeSet = new RangeSet();
+  /** First out-of-order range to report (most recent, RFC 2018 §4), and a duplicate to report (RFC 2883). */
+  recentSackSsn = -1;
+  dsackStart = -1;
+  dsackEnd = -1;
+
+  // Options in force.
+  mss = 536;
+  sndScale = 0;
+  rcvScale = 0;
+  windowScaling = false;
+  timestamps = false;
+  sack = false;
+  tsOffset: number;
+  tsRecent = 0;
+  tsRecentAtMs = 0;
+  /** ssn of the last acknowledgement sent (RFC 7323 Last.ACK.sent). */
+  lastAckSent = 0;
+  noDelay = false;
+
+  // Congestion and loss.
+  readonly congestion: CongestionController;
+  readonly rtt: RttEstimator;
+  recovery: 0 | 1 | 2 = Recovery.OPEN;
+  recoveryPoint = 0;
+  /** PRR (RFC 9937): bytes delivered and sent since recovery began, flight at its begin, window now. */
+  prrDelivered = 0;
+  prrSent = 0;
+  prrFlight = 0;
+  prrCwnd = 0;
+  cwndLimited = false;
+  /** RACK (RFC 8985 §5.2). */
+  rackSentMs = 0;
+  rackEndSsn = 0;
+  rackRttMs = 0;
+  reorderSeen = false;
+  reoWindowMultiplier = 1;
+  reoWindowRound = 0;
+  reoWindowPersist = 0;
+  highestSacked = 0;
+  /** Peers without SACK: duplicate acknowledgements in a row and the bytes they stand for. */
+  dupAcks = 0;
+  dupAckBytes = 0;
+  /** Tail loss probe outstanding: ssn up to which it was sent, -1 none (RFC 8985 §7). */
+  tlpEndSsn = -1;
+  tlpIsRetransmission = false;
+  /** Consecutive timeouts without progress. */
+  backoff = 0;
+  /** Upper bound of the timeout, lowered for a suspected path of several. */
+  rtoCapMs: number;
+  /** Full-size segments lost in timeouts in a row (path MTU black hole). */
+  fullSizeTimeouts = 0;
+  fullSizeAcked = false;
+
+  // What the next transmission must carry.
+  synPending = false;
+  ackPending = false;
+  resetPending = false;
+  probePending = false;
+  tlpPending = false;
+  quickAcks = 16;
+  unackedBytes = 0;
+  rcvMss = 536;
+
+  // Times in ms.
+  readonly deadlines: Float64Array = new Float64Array(TIMER_COUNT).fill(Infinity);
+  lastReceivedMs = 0;
+  lastSentMs = -1;
+  /** When the oldest unanswered transmission began to wait; moves with every progress. */
+  progressMs = 0;
+  keepAliveMs = 0;
+  keepAliveIntervalMs = 0;
+  keepAliveProbes = 0;
+  keepAliveSent = 0;
+  challengeWindowMs = -1e9;
+  challengeCount = 0;
+  timeWaitMs: number;
+
+  // Totals.
+  bytesSent = 0;
+  bytesReceived = 0;
+  bytesRetransmitted = 0;
+  packetBytesIn = 0;
+  packetBytesOut = 0;
+
+  constructor(options: TcbOptions) {
+    this.env = options.env;
+    this.networkInterface = options.networkInterface;
+    this.localPort = options.localPort;
+    this.remoteWords = options.remoteWords;
+    this.remotePort = options.remotePort;
+    this.iss = options.iss;
+    this.extension = options.extension;
+    this.owner = options.owner;
+    const config = options.env.config;
+    this.tsOffset = options.env.random32();
+    this.rtt = new RttEstimator(config);
+    this.rtoCapMs = config.rtoMaxMs;
+    this.timeWaitMs = config.timeWaitMs;
+    this.rcvScale = windowScaleFor(config.receiveBufferBytes);
+    this.congestion = createController(config.congestion, 1448, 1448 * config.initialWindowSegments);
+  }
+
+  /** Changes state along an edge of the table; anything else is a programming error. */
+  moveTo(next: State, why: string): void {
+    if (!EDGES[this.state].includes(next)) {
+      throw new Error(`TCP: no edge ${STATE_NAMES[this.state]} → ${STATE_NAMES[next]} (${why})`);
+    }
+    this.state = next;
+  }
+
+  /** Active open (RFC 9293 §3.10.1). */
+  open(now: number): void {
+    this.env.counters.ActiveOpens++;
+    this.moveTo(State.SYN_SENT, 'active open');
+    this.synPending = true;
+    this.sndNxt = 1;
+    this.progressMs = now;
+  }
+
+  /** No more data from this side: a FIN follows what is queued. */
+  shutdown(): void {
+    this.finQueued = true;
+  }
+
+  /** The application has let go of the connection; FIN-WAIT-2 ends by itself (Linux: tcp_fin_timeout). */
+  orphan(now: number): void {
+    this.orphaned = true;
+    if (this.state === State.FIN_WAIT_2) this.deadlines[Timer.TIME_WAIT] = now + this.env.config.finWait2Ms;
+  }
+
+  /** Ends the connection at once; a RST is sent when the peer may still hold state (RFC 9293 §3.10.5). */
+  abort(): void {
+    if (this.state === State.CLOSED) return;
+    const peerKnows = this.state !== State.SYN_SENT && this.state !== State.TIME_WAIT;
+    this.state = State.CLOSED;
+    this.stopTimers();
+    this.resetPending = peerKnows;
+    this.synPending = this.ackPending = this.probePending = this.tlpPending = false;
+    this.sent.clear();
+  }
+
+  /** Ends the connection without a packet and tells the owner. */
+  close(reason: CloseReason, now: number): void {
+    if (this.state === State.CLOSED) return;
+    this.state = State.CLOSED;
+    this.closeReason = reason;
+    this.stopTimers();
+    this.synPending = this.ackPending = this.probePending = this.tlpPending = false;
+    this.sent.clear();
+    this.extension.closed(reason, now);
+  }
+
+  /** Bytes in the network as far as we know (RFC 6675 pipe). */
+  get pipeBytes(): number {
+    return this.sndNxt - this.sndUna - this.sent.sackedBytes - this.sent.lostBytes - this.dupAckBytes;
+  }
+
+  /** The congestion window in force (PRR while in recovery). */
+  get cwndBytes(): number {
+    return this.recovery === Recovery.RECOVERY ? this.prrCwnd : this.congestion.cwndBytes;
+  }
+
+  /** Payload bytes that fit one wire packet with the options usually present. */
+  get payloadMss(): number {
+    return Math.max(64, this.mss - (this.timestamps ? 12 : 0) - this.extension.dataOptionBytes);
+  }
+
+  get isSynchronized(): boolean {
+    return isSynchronized(this.state);
+  }
+
+  /** True when nothing of this block is needed any more: no state, nothing to send. */
+  get isReleased(): boolean {
+    return this.state === State.CLOSED && !this.resetPending;
+  }
+
+  /** The peer's timestamp clock view of `now` (RFC 7323 §4.1: 1 ms ticks). */
+  timestamp(now: number): number {
+    return (Math.floor(now) + this.tsOffset) >>> 0;
+  }
+
+  /** 32-bit wire number of a local ssn. */
+  wireSeq(ssn: number): number {
+    return (this.iss + ssn) >>> 0;
+  }
+
+  /** The peer's wire sequence number as an ssn near rcvNxt. */
+  unwrapSeq(seq: number): number {
+    return this.rcvNxt + ((seq - (this.irs + this.rcvNxt)) | 0);
+  }
+
+  /** An acknowledgement number as an ssn near sndUna. */
+  unwrapAck(ack: number): number {
+    return this.sndUna + ((ack - (this.iss + this.sndUna)) | 0);
+  }
+
+  /** The earliest deadline of this connection in ms; Infinity when there is none. */
+  nextDeadline(): number {
+    let earliest = Infinity;
+    for (let i = 0; i < TIMER_COUNT; i++) if (this.deadlines[i] < earliest) earliest = this.deadlines[i];
+    return earliest;
+  }
+
+  stopTimers(): void {
+    this.deadlines.fill(Infinity);
+  }
+
+  /** Starts the 2·MSL wait (RFC 9293 §3.10.7.8). */
+  enterTimeWait(now: number): void {
+    this.moveTo(State.TIME_WAIT, 'both FINs acknowledged');
+    this.stopTimers();
+    this.deadlines[Timer.TIME_WAIT] = now + this.timeWaitMs;
+    this.extension.timeWait(now);
+  }
+
+  /** The MTU of the path is known to be at most this; segments shrink, never grow. */
+  limitMtu(mtuBytes: number): void {
+    const headers = this.networkInterface.family === 6 ? 60 : 40;
+    const mss = mtuBytes - headers;
+    if (mss < this.mss) {
+      this.mss = mss;
+      this.congestion.setMss(this.payloadMss);
+    }
+  }
+
+  /** Sets the segment size from both ends' limits (RFC 9293 §3.7.1, RFC 6691). */
+  applyMss(peerMss: number): void {
+    const headers = this.networkInterface.family === 6 ? 60 : 40;
+    const ours = this.networkInterface.mtu - headers;
+    this.mss = Math.max(MIN_MSS, Math.min(ours, peerMss > 0 ? peerMss : headers === 60 ? 1220 : 536));
+  }
+
+  /** Switches keepalive on (idleMs > 0) or off. */
+  setKeepAlive(options: { idleMs: number; intervalMs: number; probes: number }, now: number): void {
+    this.keepAliveMs = options.idleMs;
+    this.keepAliveIntervalMs = options.intervalMs;
+    this.keepAliveProbes = options.probes;
+    this.keepAliveSent = 0;
+    this.deadlines[Timer.KEEPALIVE] =
+      options.idleMs > 0 && this.isSynchronized && this.state !== State.TIME_WAIT
+        ? Math.max(this.lastReceivedMs, now) + options.idleMs
+        : Infinity;
+  }
+}
+
+/** Window scale that lets the whole buffer be offered (RFC 7323 §2.3). */
+export function windowScaleFor(bufferBytes: number): number {
+  let scale = 0;
+  while (scale < 14 && 65535 * 2 ** scale < bufferBytes) scale++;
+  return scale;
+}
+
+const MIN_MSS = 88;

@@ -1,0 +1,168 @@
+// Decides what happens when a deadline passes. The table: one slot a purpose, all in ms of `now`.
+//
+// | slot       | set when                                   | on expiry                                  |
+// |------------|--------------------------------------------|--------------------------------------------|
+// | RETRANSMIT | something is in flight (RFC 6298 §5)       | all is lost, window of one, back off       |
+// | TLP        | in flight, nothing known lost (RFC 8985 §7)| probe the tail                             |
+// | REORDER    | RACK waits for reordering (RFC 8985 §6.3)  | detect losses again                        |
+// | PERSIST    | data waits for a closed window (§3.8.6.1)  | window probe                               |
+// | DELAYED_ACK| data arrived, ACK held back                | send the ACK                               |
+// | KEEPALIVE  | keepalive on and idle (RFC 9293 §3.8.4)    | probe, or give up                          |
+// | TIME_WAIT  | TIME-WAIT, or FIN-WAIT-2 let go            | gone                                       |
+//
+// Before: host.expire. After: tcp/output sends what was marked.
+
+import { detectLosses } from './rack.ts';
+import { enterLoss } from './recovery.ts';
+import { State } from './state.ts';
+import type { Tcb } from './tcb.ts';
+
+export const Timer = {
+  RETRANSMIT: 0,
+  TLP: 1,
+  REORDER: 2,
+  PERSIST: 3,
+  DELAYED_ACK: 4,
+  KEEPALIVE: 5,
+  TIME_WAIT: 6,
+} as const;
+
+export const TIMER_COUNT = 7;
+
+/** Handles every deadline at or before `now`. */
+export function expireTimers(tcb: Tcb, now: number): void {
+  const due = tcb.deadlines;
+  if (due[Timer.TIME_WAIT] <= now) {
+    tcb.close(ORDERLY, now);
+    return;
+  }
+  if (due[Timer.DELAYED_ACK] <= now) {
+    due[Timer.DELAYED_ACK] = Infinity;
+    tcb.ackPending = true;
+  }
+  if (due[Timer.REORDER] <= now) {
+    due[Timer.REORDER] = Infinity;
+    detectLosses(tcb, now);
+  }
+  if (due[Timer.TLP] <= now) {
+    due[Timer.TLP] = Infinity;
+    tcb.tlpPending = true;
+  }
+  if (due[Timer.RETRANSMIT] <= now) {
+    due[Timer.RETRANSMIT] = Infinity;
+    retransmissionTimeout(tcb, now);
+  }
+  if (due[Timer.PERSIST] <= now) persistTimeout(tcb, now);
+  if (due[Timer.KEEPALIVE] <= now) keepAliveTimeout(tcb, now);
+}
+
+/** Restarts the retransmission timer from `now`, or stops it when nothing is in flight (RFC 6298 §5). */
+export function restartRetransmissionTimer(tcb: Tcb, now: number): void {
+  if (tcb.sndUna === tcb.sndNxt) {
+    tcb.deadlines[Timer.RETRANSMIT] = Infinity;
+    tcb.deadlines[Timer.TLP] = Infinity;
+    return;
+  }
+  tcb.deadlines[Timer.RETRANSMIT] = now + backedOff(tcb);
+}
+
+/** Sets the tail loss probe (RFC 8985 §7.2) when the flight is clean. */
+export function scheduleLossProbe(tcb: Tcb, now: number): void {
+  tcb.deadlines[Timer.TLP] = Infinity;
+  if (!tcb.sack || tcb.recovery !== 0 || tcb.tlpEndSsn >= 0 || tcb.sent.count === 0) return;
+  if (tcb.rtt.srttMs === 0 || tcb.sent.sackedBytes > 0) return;
+  let timeoutMs = Math.max(2 * tcb.rtt.srttMs, MIN_TLP_MS);
+  if (tcb.sent.count === 1 && tcb.pipeBytes <= tcb.payloadMss) timeoutMs += TLP_ACK_DELAY_MS;
+  if (now + timeoutMs < tcb.deadlines[Timer.RETRANSMIT]) tcb.deadlines[Timer.TLP] = now + timeoutMs;
+}
+
+/** The retransmission timeout with exponential back-off (RFC 6298 §5.5). */
+export function backedOff(tcb: Tcb): number {
+  return Math.min(tcb.rtt.rtoMs * 2 ** Math.min(tcb.backoff, 16), tcb.rtoCapMs);
+}
+
+function retransmissionTimeout(tcb: Tcb, now: number): void {
+  tcb.env.counters.TCPTimeouts++;
+  if (tcb.state === State.SYN_SENT || tcb.state === State.SYN_RECEIVED) {
+    const config = tcb.env.config;
+    const limit = tcb.state === State.SYN_SENT ? config.synRetries : config.synAckRetries;
+    if (++tcb.backoff > limit) {
+      tcb.env.counters.AttemptFails++;
+      tcb.close({ code: 'ETIMEDOUT', text: 'no answer to the SYN' }, now);
+      return;
+    }
+    tcb.synPending = true;
+    tcb.extension.timedOut(now);
+    return;
+  }
+  if (now - tcb.progressMs >= tcb.env.config.dataTimeoutMs) {
+    tcb.env.counters.TCPAbortOnTimeout++;
+    tcb.close({ code: 'ETIMEDOUT', text: 'sent data was not acknowledged in time' }, now);
+    return;
+  }
+  shrinkForBlackHole(tcb);
+  enterLoss(tcb, now);
+  tcb.backoff++;
+  tcb.deadlines[Timer.RETRANSMIT] = now + backedOff(tcb);
+  tcb.extension.timedOut(now);
+}
+
+/**
+ * Repeated loss of full-size segments only is taken for a path MTU black hole (RFC 8899 §4.3): fall back to the
+ * floor. Needed evidence: two timeouts of a full-size head, and either no full-size segment was ever
+ * acknowledged here or the peer was heard since.
+ */
+function shrinkForBlackHole(tcb: Tcb): void {
+  const floorMss = tcb.env.config.mtuFloorBytes - (tcb.networkInterface.family === 6 ? 60 : 40);
+  if (tcb.mss <= floorMss || tcb.sent.count === 0) return;
+  const spare = tcb.mss - floorMss;
+  if (tcb.sent.length(0) < tcb.payloadMss - spare + 1) {
+    tcb.fullSizeTimeouts = 0;
+    return;
+  }
+  tcb.fullSizeTimeouts++;
+  const heard = tcb.lastReceivedMs > tcb.progressMs;
+  if (tcb.fullSizeTimeouts >= 2 && (!tcb.fullSizeAcked || heard)) {
+    tcb.env.counters.TCPMTUPFail++;
+    tcb.limitMtu(tcb.env.config.mtuFloorBytes);
+    tcb.fullSizeTimeouts = 0;
+  }
+}
+
+function persistTimeout(tcb: Tcb, now: number): void {
+  tcb.deadlines[Timer.PERSIST] = Infinity;
+  if (now - Math.max(tcb.progressMs, tcb.lastReceivedMs) >= tcb.env.config.dataTimeoutMs) {
+    tcb.env.counters.TCPAbortOnTimeout++;
+    tcb.close({ code: 'ETIMEDOUT', text: 'window probes were not answered' }, now);
+    return;
+  }
+  tcb.env.counters.TCPWinProbe++;
+  tcb.probePending = true;
+  tcb.backoff++;
+}
+
+function keepAliveTimeout(tcb: Tcb, now: number): void {
+  const slot = Timer.KEEPALIVE;
+  const idleMs = now - tcb.lastReceivedMs;
+  if (idleMs < tcb.keepAliveMs || tcb.sndUna !== tcb.sndNxt) {
+    // Heard from meanwhile, or the retransmission timer is in charge.
+    tcb.keepAliveSent = 0;
+    tcb.deadlines[slot] = Math.max(now + 1, tcb.lastReceivedMs + tcb.keepAliveMs);
+    if (tcb.sndUna !== tcb.sndNxt) tcb.deadlines[slot] = now + tcb.keepAliveMs;
+    return;
+  }
+  if (tcb.keepAliveSent >= tcb.keepAliveProbes) {
+    tcb.env.counters.TCPAbortOnTimeout++;
+    tcb.close({ code: 'ETIMEDOUT', text: 'keepalive probes were not answered' }, now);
+    return;
+  }
+  tcb.env.counters.TCPKeepAlive++;
+  tcb.keepAliveSent++;
+  tcb.probePending = true;
+  tcb.deadlines[slot] = now + tcb.keepAliveIntervalMs;
+}
+
+const ORDERLY = { code: null, text: 'TIME-WAIT is over' } as const;
+const MIN_TLP_MS = 10;
+/** Allowance for the peer's delayed ACK. DEVIATION (RFC 8985 says 200 ms): ours and Linux's delay is 40 ms. */
+const TLP_ACK_DELAY_MS = 50;
