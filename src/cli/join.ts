@@ -1,0 +1,52 @@
+// Standard input into a connection, the connection to standard output: what `listen` and `connect` share.
+//
+// Decides: the end of input closes our half only; the command ends when both halves are closed and everything is
+// written; Ctrl-C aborts. Before: listen.ts, connect.ts. After: api/socket.
+
+import { once } from 'node:events';
+import { pipeline } from 'node:stream/promises';
+import type { Socket } from '../api/index.ts';
+
+/** Exit code: 0 when both sides finished, 130 when interrupted. Rejects with what went wrong. */
+export async function join(socket: Socket, say: (text: string) => void): Promise<number> {
+  let interrupted = false;
+  const interrupt = (): void => {
+    interrupted = true;
+    socket.destroy();
+  };
+  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+  socket.on('subflow', subflow => say(`path ${pathName(subflow)} joined`));
+  socket.on('subflowclose', (subflow, reason) => say(`path ${pathName(subflow)} closed${reason ? `: ${reason}` : ''}`));
+  socket.on('fallback', ({ cause }) => say(`fell back to plain TCP: ${cause}`));
+  try {
+    const closed = once(socket, 'close');
+    await Promise.all([
+      pipeline(process.stdin, socket as NodeJS.WritableStream),
+      pipeline(socket as NodeJS.ReadableStream, process.stdout, { end: false }),
+    ]);
+    await closed;
+    return 0;
+  } catch (error) {
+    if (interrupted) return 130;
+    throw error;
+  } finally {
+    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
+    // A terminal or a pipe that is still open must not keep a finished command.
+    process.stdin.destroy();
+  }
+}
+
+type Subflow = Socket['multipath']['subflows'][number];
+
+function pathName({ name, local, remote }: Subflow): string {
+  return `${name || local.address} (${address(local)} to ${address(remote)})`;
+}
+
+export function address(end: { address: string; port: number }): string {
+  return end.address.includes(':') ? `[${end.address}]:${end.port}` : `${end.address}:${end.port}`;
+}
+
+/** What happens goes to standard error, so that standard output is the data and nothing else. */
+export function teller(quiet: boolean): (text: string) => void {
+  return quiet ? () => {} : text => void process.stderr.write(`mptcp: ${text}\n`);
+}

@@ -1,0 +1,43 @@
+// `mptcp listen PORT [HOST]`: one connection, joined to standard input and output. Next: join.ts.
+
+import { once } from 'node:events';
+import { createServer, type Socket } from '../api/index.ts';
+import { atMostPositionals, readArguments, wholeNumber } from './command-line.ts';
+import { address, join, teller } from './join.ts';
+
+export const usage: string = `mptcp listen PORT [HOST] [--quiet]
+
+Waits for one connection, copies standard input to it and what it brings to standard output, and ends when both
+sides have finished. The connection is Multipath TCP in UDP: the other end is "mptcp connect".
+
+  PORT      the UDP port to listen on; 0 lets the system choose
+  HOST      the local address to listen on (default: all addresses of this machine)
+  --quiet   say nothing on standard error unless it is an error
+
+Nothing is encrypted.
+`;
+
+export async function run(args: string[]): Promise<number> {
+  const { values, positionals } = readArguments(args, { quiet: { type: 'boolean', default: false } });
+  atMostPositionals(positionals, 2);
+  const port = wholeNumber(positionals[0], { name: 'PORT', min: 0, max: 65_535 });
+  const host = positionals[1];
+  const say = teller(values.quiet);
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true });
+  const connection = once(server, 'connection') as Promise<[Socket]>;
+  connection.catch(() => {}); // An error of the server is thrown by whoever waits first.
+  server.listen(host === undefined ? { port } : { port, host });
+  await once(server, 'listening');
+  const bound = server.address();
+  if (bound) say(`listening on ${address(bound)}`);
+  const stop = (): void => {
+    server.close();
+    process.exit(130);
+  };
+  process.once('SIGINT', stop).once('SIGTERM', stop);
+  const [socket] = await connection;
+  process.off('SIGINT', stop).off('SIGTERM', stop);
+  server.close();
+  say(`connection from ${address({ address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 })}`);
+  return join(socket, say);
+}
