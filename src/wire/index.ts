@@ -14,6 +14,7 @@ export * from './split.ts';
 export {
   MAX_WINDOW_SCALE,
   mptcpRoom,
+  optionFits,
   optionsLength,
   sackBlocksThatFit,
   tcpOptionsLength,

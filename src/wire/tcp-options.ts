@@ -6,9 +6,9 @@
  * On the walk: `packet` calls this, this calls `mptcp-decode` and `mptcp-encode`.
  */
 import { decodeMptcpOption } from './mptcp-decode.ts';
-import { encodeMptcpOptions, mptcpOptionsLength } from './mptcp-encode.ts';
+import { encodeMptcpOptions, mptcpOptionLength, mptcpOptionsLength } from './mptcp-encode.ts';
 import { readI32, readU16, writeI32, writeU16 } from './octets.ts';
-import { MAX_OPTIONS_BYTES, MPTCP_KIND, segmentKind } from './option-table.ts';
+import { lengthIsLegal, MAX_OPTIONS_BYTES, MPTCP_KIND, mayCoexist, segmentKind } from './option-table.ts';
 import { Flag, type Segment } from './segment.ts';
 
 /** Bytes of options the encoder will write, padding included: a multiple of 4, and legal up to 40. */
@@ -30,6 +30,19 @@ export function tcpOptionsLength(segment: Segment): number {
 /** Bytes left for MPTCP options beside the TCP options the segment has now. */
 export function mptcpRoom(segment: Segment): number {
   return MAX_OPTIONS_BYTES - tcpOptionsLength(segment);
+}
+
+/**
+ * Whether the segment may also carry the MPTCP option `bit` of `Mp`, its fields being filled in: the table
+ * lets it stand on this kind of segment and beside the options of `segment.mp`, and 40 bytes hold them all.
+ */
+export function optionFits(segment: Segment, bit: number): boolean {
+  if (!mayCoexist(segment.mp | bit)) return false;
+  const length = mptcpOptionLength(segment, bit);
+  const kind = segmentKind(segment.flags, segment.payloadLength);
+  if (!lengthIsLegal(31 - Math.clz32(bit), length, kind)) return false;
+  const others = (segment.mp & bit) === 0 ? optionsLength(segment) : optionsLength(segment) - padded(length);
+  return others + padded(length) <= MAX_OPTIONS_BYTES;
 }
 
 /** How many SACK blocks fit into `roomBytes` of options. */
@@ -133,6 +146,10 @@ function decodeSynOption(segment: Segment, bytes: Uint8Array, at: number, length
   } else {
     segment.badOptions++;
   }
+}
+
+function padded(length: number): number {
+  return (length + 3) & ~3;
 }
 
 export const MAX_WINDOW_SCALE = 14;
