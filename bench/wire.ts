@@ -18,19 +18,14 @@ import {
   verifyChecksum,
   writeChecksum,
 } from '../src/wire/index.ts';
+import { type Measurement, measure, rounded } from './measure.ts';
 
-export interface BenchResult {
-  readonly name: string;
-  readonly nsPerOp: number;
-  readonly bytesPerOp: number;
-}
-
-/** Runs every measurement once, in about a second. */
-export function benchWire(): BenchResult[] {
+/** Runs every measurement once, in a few seconds. */
+export function benchWire(): Measurement[] {
   return [...benchHeaders(), ...benchBytes(), ...benchSplit()];
 }
 
-function benchHeaders(): BenchResult[] {
+function benchHeaders(): Measurement[] {
   const segment = dataSegment();
   const bytes = new Uint8Array(2048);
   const length = encodeHeaders(segment, bytes, 0) + segment.payloadLength;
@@ -43,7 +38,7 @@ function benchHeaders(): BenchResult[] {
       // A moving sequence number, as in life: nothing here can be computed once and kept.
       bytes[24] = i;
       decodePacket(target, bytes, 0, length);
-      return target.dsnLo;
+      return target.dsnLo | 0;
     }),
     measure('encode data segment (timestamps, DSS)', i => {
       segment.seq = (4_000_000_000 + i) >>> 0;
@@ -58,7 +53,7 @@ function benchHeaders(): BenchResult[] {
   ];
 }
 
-function benchBytes(): BenchResult[] {
+function benchBytes(): Measurement[] {
   const bytes = new Uint8Array(70_000).fill(0xa5);
   const out = new Uint8Array(70_000);
   const segment = dataSegment();
@@ -91,7 +86,7 @@ function benchBytes(): BenchResult[] {
   ];
 }
 
-function benchSplit(): BenchResult[] {
+function benchSplit(): Measurement[] {
   const segment = dataSegment();
   segment.payloadLength = 44 * 1448;
   const bytes = new Uint8Array(66_000);
@@ -105,12 +100,12 @@ function benchSplit(): BenchResult[] {
       this.pieces++;
     },
   };
-  const whole = measure('split', () => splitPacket(bytes, 0, length, 1448, sink), 100_000 / 4);
+  const whole = measure('split', () => splitPacket(bytes, 0, length, 1448, sink), 20_000);
   return [
     {
       name: 'one piece of a split super-segment, with checksum',
-      nsPerOp: whole.nsPerOp / 44,
-      bytesPerOp: whole.bytesPerOp / 44,
+      nsPerOp: rounded(whole.nsPerOp / 44),
+      bytesPerOp: rounded(whole.bytesPerOp / 44),
     },
   ];
 }
@@ -140,26 +135,3 @@ function dataSegment(): Segment {
   segment.payloadLength = 1436;
   return segment;
 }
-
-function measure(name: string, run: (i: number) => number, ops = 400_000): BenchResult {
-  let sum = 0;
-  for (let i = 0; i < ops / 4; i++) sum += run(i);
-  const collect = (globalThis as { gc?: () => void }).gc;
-  let nsPerOp = Infinity;
-  let bytesPerOp = Infinity;
-  for (let round = 0; round < ROUNDS; round++) {
-    collect?.();
-    const usedBefore = process.memoryUsage().heapUsed;
-    const start = process.hrtime.bigint();
-    for (let i = 0; i < ops; i++) sum += run(i);
-    const ns = Number(process.hrtime.bigint() - start);
-    const used = process.memoryUsage().heapUsed - usedBefore;
-    nsPerOp = Math.min(nsPerOp, ns / ops);
-    // A collection in between makes the difference negative: that round says nothing about bytes.
-    if (used >= 0) bytesPerOp = Math.min(bytesPerOp, used / ops);
-  }
-  if (Number.isNaN(sum)) throw new Error('measured nothing');
-  return { name, nsPerOp: Math.round(nsPerOp * 10) / 10, bytesPerOp: Math.round(bytesPerOp * 10) / 10 };
-}
-
-const ROUNDS = 3;

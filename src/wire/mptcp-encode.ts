@@ -192,7 +192,8 @@ function pad(out: Uint8Array, offset: number, end: number): number {
   return padded;
 }
 
-function paddedLength(length: number): number {
+/** An option's length with the NOPs behind it. */
+export function paddedLength(length: number): number {
   return (length + 3) & ~3;
 }
 

@@ -6,7 +6,7 @@
  * On the walk: `packet` calls this, this calls `mptcp-decode` and `mptcp-encode`.
  */
 import { decodeMptcpOption } from './mptcp-decode.ts';
-import { encodeMptcpOptions, mptcpOptionLength, mptcpOptionsLength } from './mptcp-encode.ts';
+import { encodeMptcpOptions, mptcpOptionLength, mptcpOptionsLength, paddedLength } from './mptcp-encode.ts';
 import { readI32, readU16, writeI32, writeU16 } from './octets.ts';
 import { lengthIsLegal, MAX_OPTIONS_BYTES, MPTCP_KIND, mayCoexist, segmentKind } from './option-table.ts';
 import { Flag, type Segment } from './segment.ts';
@@ -41,8 +41,9 @@ export function optionFits(segment: Segment, bit: number): boolean {
   const length = mptcpOptionLength(segment, bit);
   const kind = segmentKind(segment.flags, segment.payloadLength);
   if (!lengthIsLegal(31 - Math.clz32(bit), length, kind)) return false;
-  const others = (segment.mp & bit) === 0 ? optionsLength(segment) : optionsLength(segment) - padded(length);
-  return others + padded(length) <= MAX_OPTIONS_BYTES;
+  const others =
+    (segment.mp & bit) === 0 ? optionsLength(segment) : optionsLength(segment) - paddedLength(length);
+  return others + paddedLength(length) <= MAX_OPTIONS_BYTES;
 }
 
 /** How many SACK blocks fit into `roomBytes` of options. */
@@ -139,17 +140,13 @@ function decodeSynOption(segment: Segment, bytes: Uint8Array, at: number, length
   if (option === MAXIMUM_SEGMENT_SIZE && length === 4 && onSyn && segment.mss === 0) {
     segment.mss = readU16(bytes, at + 2);
   } else if (option === WINDOW_SCALE && length === 3 && onSyn && segment.windowScale < 0) {
-    // RFC 7323 §2.3: "the TCP implementation MUST use 14 instead of the specified value"
+    // RFC 7323 §2.3: "the TCP SHOULD log the error but MUST use 14 instead of the specified value"
     segment.windowScale = Math.min(bytes[at + 2], MAX_WINDOW_SCALE);
   } else if (option === SACK_PERMITTED && length === 2 && onSyn && !segment.sackPermitted) {
     segment.sackPermitted = true;
   } else {
     segment.badOptions++;
   }
-}
-
-function padded(length: number): number {
-  return (length + 3) & ~3;
 }
 
 export const MAX_WINDOW_SCALE = 14;
