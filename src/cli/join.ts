@@ -5,7 +5,7 @@
 
 import { once } from 'node:events';
 import { pipeline } from 'node:stream/promises';
-import type { Socket } from '../api/index.ts';
+import type { Endpoint, FallbackStatus, Socket, SubflowStatus } from '../api/index.ts';
 
 /** Exit code: 0 when both sides finished, 130 when interrupted. Rejects with what went wrong. */
 export async function join(socket: Socket, say: (text: string) => void): Promise<number> {
@@ -15,9 +15,11 @@ export async function join(socket: Socket, say: (text: string) => void): Promise
     socket.destroy();
   };
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
-  socket.on('subflow', subflow => say(`path ${pathName(subflow)} joined`));
-  socket.on('subflowclose', (subflow, reason) => say(`path ${pathName(subflow)} closed${reason ? `: ${reason}` : ''}`));
-  socket.on('fallback', ({ cause }) => say(`fell back to plain TCP: ${cause}`));
+  socket.on('subflow', (subflow: SubflowStatus) => say(`path ${pathName(subflow)} joined`));
+  socket.on('subflowclose', (subflow: SubflowStatus, reason: string) =>
+    say(`path ${pathName(subflow)} closed${reason ? `: ${reason}` : ''}`),
+  );
+  socket.on('fallback', ({ cause }: FallbackStatus) => say(`fell back to plain TCP: ${cause}`));
   try {
     const closed = once(socket, 'close');
     await Promise.all([
@@ -36,13 +38,11 @@ export async function join(socket: Socket, say: (text: string) => void): Promise
   }
 }
 
-type Subflow = Socket['multipath']['subflows'][number];
-
-function pathName({ name, local, remote }: Subflow): string {
+function pathName({ name, local, remote }: SubflowStatus): string {
   return `${name || local.address} (${address(local)} to ${address(remote)})`;
 }
 
-export function address(end: { address: string; port: number }): string {
+export function address(end: Endpoint): string {
   return end.address.includes(':') ? `[${end.address}]:${end.port}` : `${end.address}:${end.port}`;
 }
 

@@ -54,7 +54,10 @@ export class Actor {
 
   /** The next message of a type, or the failure of the process. */
   next<T extends Message['type']>(type: T): Promise<MessageOf<T>> {
-    const message = Promise.race([this.failure, new Promise<MessageOf<T>>(resolve => this.on(type, resolve))]);
+    const message = Promise.race([
+      this.failure,
+      new Promise<MessageOf<T>>(resolve => this.on(type, resolve)),
+    ]);
     message.catch(() => {}); // It may be asked for before anybody waits.
     return message;
   }

@@ -4,7 +4,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
-import { connect, type Socket } from '../../api/index.ts';
+import { connect, type SubflowStatus } from '../../api/index.ts';
 import { perform, report } from './actor.ts';
 import type { ClientOrders, Fallback, PathReport } from './messages.ts';
 
@@ -18,7 +18,7 @@ perform<ClientOrders>(async ({ file, bytes, paths }) => {
     paths: paths.map(({ name, port }) => ({ local: '127.0.0.1', name, remote: { host: '127.0.0.1', port } })),
   });
   const ledger = new PathLedger(paths.map(path => path.name));
-  socket.on('subflowclose', subflow => ledger.note(subflow));
+  socket.on('subflowclose', (subflow: SubflowStatus) => ledger.note(subflow));
   let fallback: Fallback = null;
   const look = (): void => {
     const { subflows, fallback: now } = socket.multipath;
@@ -59,18 +59,16 @@ async function* repeated(file: string, bytes: number, hash: Hash): AsyncGenerato
   }
 }
 
-type Subflow = Socket['multipath']['subflows'][number];
-
 /** Totals for a path over all the subflows it has had: a path that was lost comes back as a new one. */
 class PathLedger {
   readonly #names: readonly string[];
-  readonly #subflows = new Map<number, Subflow>();
+  readonly #subflows = new Map<number, SubflowStatus>();
 
   constructor(names: readonly string[]) {
     this.#names = names;
   }
 
-  note(subflow: Subflow): void {
+  note(subflow: SubflowStatus): void {
     this.#subflows.set(subflow.id, subflow);
   }
 
