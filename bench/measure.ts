@@ -13,8 +13,7 @@ export interface Measurement {
 /** Runs `run` with 0, 1, 2…; its results are summed up, so that the work cannot be left out. The best of a
  * few rounds is given, the others having been disturbed. */
 export function measure(name: string, run: (i: number) => number, ops = 200_000): Measurement {
-  let sum = 0;
-  for (let i = 0; i < ops; i++) sum += run(i);
+  let sum = repeat(run, ops);
   const collect = (globalThis as { gc?: () => void }).gc;
   let nsPerOp = Infinity;
   let bytesPerOp = Infinity;
@@ -22,15 +21,22 @@ export function measure(name: string, run: (i: number) => number, ops = 200_000)
     collect?.();
     const usedBefore = process.memoryUsage().heapUsed;
     const start = process.hrtime.bigint();
-    for (let i = 0; i < ops; i++) sum += run(i);
+    sum |= repeat(run, ops);
     const ns = Number(process.hrtime.bigint() - start);
     const used = process.memoryUsage().heapUsed - usedBefore;
     nsPerOp = Math.min(nsPerOp, ns / ops);
     // A collection in between makes the difference negative: that round says nothing about bytes.
     if (used >= 0) bytesPerOp = Math.min(bytesPerOp, used / ops);
   }
-  if (Number.isNaN(sum)) throw new Error(`${name}: no numbers to sum up`);
+  if (!Number.isInteger(sum)) throw new Error(`${name}: no numbers to sum up`);
   return { name, nsPerOp: rounded(nsPerOp), bytesPerOp: rounded(bytesPerOp) };
+}
+
+/** The sum is kept an int32: a larger number would be boxed where this loop is interpreted, and be counted. */
+function repeat(run: (i: number) => number, ops: number): number {
+  let sum = 0;
+  for (let i = 0; i < ops; i++) sum = (sum + run(i)) | 0;
+  return sum;
 }
 
 export function rounded(value: number): number {
