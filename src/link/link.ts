@@ -50,8 +50,11 @@ export interface LinkSink {
 export interface PortedLink extends Link {
   /** Opens a flow to one remote; resolves to its local port, which is held until `releasePort`. */
   openFlow(remote: RemoteEndpoint): Promise<number>;
-  /** Takes a port for any remote (0: any free one); resolves to it. */
+  /** Takes a port for any remote (0: any free one); resolves to it. A retired one is taken again. */
   openListener(port: number): Promise<number>;
+  /** Nobody listens on this port any more, but connections still use it: `releasePort` follows. */
+  retirePort(localPort: number): void;
+  isRetired(localPort: number): boolean;
   /** How many ports are held now. */
   readonly openPorts: number;
 }

@@ -65,6 +65,7 @@ export class UdpLink implements PortedLink {
     socketErrors: 0,
   };
   readonly #ports: Map<number, UdpPort> = new Map();
+  readonly #retired: Set<number> = new Set();
   readonly #openSocket: typeof openUdpSocket;
   readonly #names: PeerNames = new PeerNames();
   readonly #slots: SlotPool;
@@ -132,14 +133,25 @@ export class UdpLink implements PortedLink {
     return this.#open(0, { peer, port: remote.port });
   }
 
-  openListener(port: number): Promise<number> {
+  async openListener(port: number): Promise<number> {
+    // The system would call it taken: by the connections of the listener before.
+    if (this.#retired.delete(port)) return port;
     return this.#open(port, undefined);
+  }
+
+  retirePort(localPort: number): void {
+    if (this.#ports.has(localPort)) this.#retired.add(localPort);
+  }
+
+  isRetired(localPort: number): boolean {
+    return this.#retired.has(localPort);
   }
 
   releasePort(localPort: number): void {
     const port = this.#ports.get(localPort);
     if (port === undefined) return;
     this.#ports.delete(localPort);
+    this.#retired.delete(localPort);
     if (this.#lastPort === port) this.#lastPort = undefined;
     port.socket.close();
   }

@@ -1,0 +1,123 @@
+// From the options of `connect` to an established connection: names are resolved, paths planned, addresses
+// raced.
+//
+// Decides: what has to be known before the first packet, and that whoever asked may stop asking at any moment.
+// Walk: api/socket → here → api/resolve → api/dial → api/session.
+
+import { checkDevices, PathPlan, type PathSpec } from './addresses.ts';
+import { Dial, type DialTarget } from './dial.ts';
+import { MptcpError } from './errors.ts';
+import type { ConnectOptions } from './options.ts';
+import { resolveHost } from './resolve.ts';
+import type { Session } from './session.ts';
+import { type Stack, stackFor } from './stack.ts';
+
+/** Who wants to be connected. */
+export interface ConnectorClient {
+  lookedUp(error: Error | null, address: string | undefined, family: number | undefined, host: string): void;
+  attempting(target: DialTarget): void;
+  attemptFailed(target: DialTarget, error: Error): void;
+  connected(session: Session): void;
+  failed(error: Error): void;
+}
+
+/** One connect. */
+export class Connector {
+  readonly #options: ConnectOptions;
+  readonly #client: ConnectorClient;
+  #dial: Dial | undefined;
+  #cancelled = false;
+
+  constructor(options: ConnectOptions, client: ConnectorClient) {
+    this.#options = options;
+    this.#client = client;
+  }
+
+  start(): void {
+    this.#prepare().then(
+      dial => {
+        if (this.#cancelled) return;
+        this.#dial = dial;
+        dial.start();
+      },
+      error => {
+        if (!this.#cancelled) this.#client.failed(error as Error);
+      },
+    );
+  }
+
+  /** Stops without a word. */
+  cancel(): void {
+    this.#cancelled = true;
+    this.#dial?.cancel();
+  }
+
+  async #prepare(): Promise<Dial> {
+    const { paths, config, multipath, checksum, connectTimeoutMs, mtu, port } = this.#options;
+    const { driver, network }: Stack = stackFor(mtu === undefined ? {} : { mtu });
+    if (paths !== undefined) checkDevices(paths, network.addresses());
+    const [targets, specs] = await Promise.all([this.#targets(port), this.#pathSpecs()]);
+    return new Dial(
+      {
+        ...{ driver, network, targets },
+        planFor: target => new PathPlan(specs, { address: target.address, port: target.port }),
+        anyPath: specs === undefined,
+        connectTimeoutMs: connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
+        multipath: multipath ?? true,
+        checksum: checksum ?? false,
+        config,
+      },
+      this.#client,
+    );
+  }
+
+  async #targets(port: number): Promise<DialTarget[]> {
+    const { family, hints, lookup } = this.#options;
+    const host = this.#options.host ?? 'localhost';
+    try {
+      const found = await resolveHost({
+        host,
+        ...(family === undefined ? {} : { family }),
+        ...(hints === undefined ? {} : { hints }),
+        ...(lookup === undefined ? {} : { lookup }),
+        onLookup: (error, address, version) => {
+          if (!this.#cancelled) this.#client.lookedUp(error, address, version, host);
+        },
+      });
+      return found.map(({ address, family: version }) => ({ address, family: version, port }));
+    } catch (error) {
+      throw lookupError(error, host);
+    }
+  }
+
+  /** The paths asked for, their remotes as addresses. */
+  async #pathSpecs(): Promise<PathSpec[] | undefined> {
+    const { paths, lookup } = this.#options;
+    if (paths === undefined) return undefined;
+    return Promise.all(
+      paths.map(async ({ remote, ...path }) => {
+        if (remote === undefined) return path;
+        const { host, port } = remote;
+        try {
+          const [{ address }] = await resolveHost({ host, ...(lookup === undefined ? {} : { lookup }) });
+          return { ...path, remote: { address, port } };
+        } catch (error) {
+          throw lookupError(error, host);
+        }
+      }),
+    );
+  }
+}
+
+/** The resolver's own error, with the fields of ours: `code`, `syscall`, `hostname`. */
+function lookupError(error: unknown, host: string): Error {
+  if (error instanceof MptcpError || !(error instanceof Error)) return error as Error;
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  if (typeof code !== 'string') return error;
+  return Object.assign(
+    new MptcpError(code, { syscall: syscall ?? 'getaddrinfo', address: host, cause: error }),
+    { hostname: host },
+  );
+}
+
+const CONNECT_TIMEOUT_MS = 10_000;

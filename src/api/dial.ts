@@ -1,0 +1,350 @@
+// Connecting: every address of the peer is tried, a little after one another, and the first to answer wins.
+//
+// Decides: the order of the attempts (address families take turns, beginning with the resolver's favourite; all
+// over the first path, then all over the second: a Wi-Fi that leads nowhere must not stop a connection that LTE
+// could make), what becomes of the losers (aborted, their ports given back), and what is said when all fail.
+// Read: RFC 8305 §4 and §5.
+// Walk: api/socket starts it and gets a session; api/session takes over from there.
+
+import { type Connection, HostError, Ready } from '../host/index.ts';
+import { sourceAddressFor } from '../link/index.ts';
+import { type LocalAddress, leadAlike, type PathPlan, type PlannedPath } from './addresses.ts';
+import { Alarm } from './clock.ts';
+import type { Driver } from './driver.ts';
+import { codeOf, MptcpError } from './errors.ts';
+import type { Network, NetworkInterface } from './network.ts';
+import { Session, type SessionClient } from './session.ts';
+
+/** A literal address of the peer. */
+export interface DialTarget {
+  readonly address: string;
+  readonly family: 4 | 6;
+  readonly port: number;
+}
+
+/** What a dial needs to know. */
+export interface DialOptions {
+  readonly driver: Driver;
+  readonly network: Network;
+  readonly targets: readonly DialTarget[];
+  /** The plan for one target. */
+  planFor(target: DialTarget): PathPlan;
+  /** Paths were not named: begin with the one the routing table prefers. */
+  readonly anyPath: boolean;
+  readonly connectTimeoutMs: number;
+  readonly multipath: boolean;
+  readonly checksum: boolean;
+  readonly config: Parameters<Driver['host']['connect']>[0]['config'];
+}
+
+/** Who dialled. */
+export interface DialClient {
+  attempting(target: DialTarget): void;
+  attemptFailed(target: DialTarget, error: MptcpError): void;
+  connected(session: Session): void;
+  failed(error: MptcpError): void;
+}
+
+/** One attempt: the first path carries the handshake. */
+interface AttemptPlan {
+  readonly target: DialTarget;
+  readonly plan: PathPlan;
+  readonly paths: readonly PlannedPath[];
+}
+
+/** One race. */
+export class Dial {
+  readonly options: DialOptions;
+  readonly #client: DialClient;
+  readonly #running: Set<Attempt> = new Set();
+  readonly #errors: MptcpError[] = [];
+  readonly #nextAttempt: Alarm = new Alarm(() => this.#startNext());
+  readonly #deadline: Alarm = new Alarm(() => this.#timedOut());
+  #waiting: AttemptPlan[] = [];
+  #over = false;
+
+  constructor(options: DialOptions, client: DialClient) {
+    this.options = options;
+    this.#client = client;
+  }
+
+  start(): void {
+    // While nothing but a timer is pending, nothing else keeps the process here.
+    this.options.driver.hold();
+    this.#deadline.set(this.options.connectTimeoutMs);
+    this.#planAttempts().then(
+      plans => {
+        if (this.#over) return;
+        this.#waiting = plans;
+        if (plans.length === 0) this.#fail(this.#noPathError());
+        else this.#startNext();
+      },
+      error => this.#fail(new MptcpError(codeOf(error), { cause: error })),
+    );
+  }
+
+  /** Gives up without a word. */
+  cancel(): void {
+    this.#finish(undefined);
+  }
+
+  /** One attempt has its answer. */
+  won(attempt: Attempt, session: Session): void {
+    this.#finish(attempt);
+    this.#client.connected(session);
+  }
+
+  /** One attempt is over without success; the next need not wait. */
+  lost(attempt: Attempt, error: MptcpError): void {
+    if (this.#over) return;
+    this.#running.delete(attempt);
+    this.#errors.push(error);
+    this.#client.attemptFailed(attempt.target, error);
+    if (this.#waiting.length > 0) this.#startNext();
+    else if (this.#running.size === 0) this.#fail(this.#allFailedError());
+  }
+
+  /** Ends the race for all but the winner. */
+  #finish(winner: Attempt | undefined): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.options.driver.release();
+    this.#nextAttempt.cancel();
+    this.#deadline.cancel();
+    this.#waiting = [];
+    for (const attempt of this.#running) if (attempt !== winner) attempt.cancel();
+    this.#running.clear();
+  }
+
+  #fail(error: MptcpError): void {
+    if (this.#over) return;
+    this.#finish(undefined);
+    this.#client.failed(error);
+  }
+
+  #startNext(): void {
+    const plan = this.#waiting.shift();
+    if (plan === undefined || this.#over) return;
+    // RFC 8305 §5: "One recommended value for a default delay is 250 milliseconds."
+    if (this.#waiting.length > 0) this.#nextAttempt.set(ATTEMPT_DELAY_MS);
+    const attempt = new Attempt(this, plan);
+    this.#running.add(attempt);
+    this.#client.attempting(plan.target);
+    if (!this.#over) attempt.start();
+  }
+
+  async #planAttempts(): Promise<AttemptPlan[]> {
+    const addresses = this.options.network.addresses();
+    const rounds = await Promise.all(
+      interleaveFamilies(this.options.targets).map(target => this.#attemptsAt(target, addresses)),
+    );
+    const plans: AttemptPlan[] = [];
+    for (let i = 0; rounds.some(attempts => i < attempts.length); i++) {
+      for (const attempts of rounds) if (i < attempts.length) plans.push(attempts[i]);
+    }
+    return plans;
+  }
+
+  /** One attempt for every path that can carry the handshake. */
+  async #attemptsAt(target: DialTarget, addresses: readonly LocalAddress[]): Promise<AttemptPlan[]> {
+    const plan = this.options.planFor(target);
+    let paths = plan.paths(addresses);
+    if (this.options.anyPath) paths = await preferredFirst(paths, target);
+    return paths.slice(0, MOST_FIRST_PATHS).map(first => ({
+      target,
+      plan,
+      paths: this.options.multipath ? [first, ...paths.filter(path => path !== first)] : [first],
+    }));
+  }
+
+  #timedOut(): void {
+    const { targets, connectTimeoutMs } = this.options;
+    this.#fail(
+      new MptcpError('ETIMEDOUT', {
+        syscall: 'connect',
+        address: targets[0].address,
+        port: targets[0].port,
+        sentence: `no answer within ${connectTimeoutMs} ms`,
+        remedy:
+          'UDP may be blocked on the way, or the server may speak plain TCP over IP and not TCP-in-UDP ' +
+          '(is this package, or its gateway, at the other end?)',
+        errors: this.#errors,
+      }),
+    );
+  }
+
+  #noPathError(): MptcpError {
+    const [{ address, port, family }] = this.options.targets;
+    return new MptcpError('ERR_MPTCP_NO_PATH', {
+      syscall: 'connect',
+      address,
+      port,
+      sentence: `no local address can reach ${address}`,
+      remedy: `bring up a network with an IPv${family} address, or name one with the option "paths"`,
+    });
+  }
+
+  #allFailedError(): MptcpError {
+    const errors = this.#errors;
+    if (errors.length === 1) return errors[0];
+    const same = errors.every(error => error.code === errors[0].code);
+    return new MptcpError(errors[0].code, {
+      ...(errors[0].syscall === undefined ? {} : { syscall: errors[0].syscall }),
+      ...(same && errors[0].address !== undefined ? { address: errors[0].address } : {}),
+      ...(same && errors[0].port !== undefined ? { port: errors[0].port } : {}),
+      sentence: `every attempt failed (${errors.map(error => error.message).join(' | ')})`,
+      errors,
+    });
+  }
+}
+
+/** One address over one path. */
+export class Attempt implements SessionClient {
+  readonly target: DialTarget;
+  readonly #dial: Dial;
+  readonly #plan: AttemptPlan;
+  #session: Session | undefined;
+  #over = false;
+
+  constructor(dial: Dial, plan: AttemptPlan) {
+    this.#dial = dial;
+    this.#plan = plan;
+    this.target = plan.target;
+  }
+
+  start(): void {
+    const [first] = this.#plan.paths;
+    const { network } = this.#dial.options;
+    const over = network.interfaceFor(first.address);
+    network
+      .openFlow(over, first.remote, this)
+      .then(localPort => this.#opened(over, localPort))
+      .catch(error => this.#lose(this.#errorOf(error)));
+  }
+
+  /** Somebody else won, or nobody wants to any more. */
+  cancel(): void {
+    this.#over = true;
+    this.#session?.abort();
+  }
+
+  ready(events: number): void {
+    const session = this.#session;
+    if (session === undefined || this.#over) return;
+    if ((events & Ready.CONNECTED) !== 0 && session.connection.error === null) {
+      this.#over = true;
+      session.client = undefined;
+      // What came with the same news stays readable: the new owner looks.
+      this.#dial.won(this, session);
+      return;
+    }
+    if ((events & Ready.CLOSED) === 0) return;
+    this.#lose(session.errorOf('connect') ?? this.#errorOf({ code: 'ECONNABORTED' }));
+  }
+
+  notice(): void {}
+
+  /** The flow of the handshake leads to a closed port: as good as a reset. */
+  refused(): void {
+    if (this.#over) return;
+    this.#session?.abort();
+    this.#lose(this.#errorOf({ code: 'ECONNREFUSED' }));
+  }
+
+  portRefused(): void {
+    this.refused();
+  }
+
+  #opened(over: NetworkInterface, localPort: number): void {
+    const { driver, network, multipath, checksum, config } = this.#dial.options;
+    if (this.#over) {
+      network.closeFlow(over, localPort);
+      return;
+    }
+    const [first, ...others] = this.#plan.paths;
+    const options = { backup: first.backup, name: first.name, cost: first.cost, remote: first.remote };
+    const { address, port } = this.#plan.target;
+    let connection: Connection;
+    try {
+      connection = driver.host.connect(
+        {
+          remote: { address, port },
+          paths: [{ interfaceId: over.id, localPort, ...options }, ...this.#hostPaths(others)],
+          multipath,
+          checksum,
+          ...(config === undefined ? {} : { config }),
+        },
+        driver.now(),
+      );
+    } catch (error) {
+      network.closeFlow(over, localPort);
+      throw error;
+    }
+    this.#session = new Session({ driver, network, connection, plan: this.#plan.plan });
+    this.#session.client = this;
+  }
+
+  #hostPaths(paths: readonly PlannedPath[]): Parameters<Connection['addPath']>[0][] {
+    const { network } = this.#dial.options;
+    return paths.map(({ address, name, backup, cost, remote }) => ({
+      interfaceId: network.interfaceFor(address).id,
+      ...{ name, backup, cost, remote },
+    }));
+  }
+
+  #lose(error: MptcpError): void {
+    if (this.#over) return;
+    this.#over = true;
+    if (this.#session !== undefined) this.#session.client = undefined;
+    this.#dial.lost(this, error);
+  }
+
+  #errorOf(error: unknown): MptcpError {
+    if (error instanceof MptcpError) return error;
+    const { address, port } = this.#plan.paths[0].remote;
+    return new MptcpError(codeOf(error), {
+      syscall: 'connect',
+      address,
+      port,
+      ...(error instanceof HostError ? { sentence: error.message } : {}),
+      ...(error instanceof Error ? { cause: error } : {}),
+    });
+  }
+}
+
+/**
+ * RFC 8305 §4: "Whichever address family is first in the list should be followed by an address of the other
+ * address family"
+ */
+export function interleaveFamilies(targets: readonly DialTarget[]): DialTarget[] {
+  const first = targets.filter(target => target.family === targets[0].family);
+  const second = targets.filter(target => target.family !== targets[0].family);
+  const mixed: DialTarget[] = [];
+  for (let i = 0; i < Math.max(first.length, second.length); i++) {
+    if (i < first.length) mixed.push(first[i]);
+    if (i < second.length) mixed.push(second[i]);
+  }
+  return mixed;
+}
+
+/** Puts the path the routing table would choose in front. Without a route the order stays: a rule may know one. */
+async function preferredFirst(paths: PlannedPath[], target: DialTarget): Promise<PlannedPath[]> {
+  let source: string;
+  try {
+    source = await sourceAddressFor(target);
+  } catch {
+    return paths;
+  }
+  const preferred = paths.find(path => leadAlike(path.address, source)) ?? unlistedPath(source, target);
+  return [preferred, ...paths.filter(path => path !== preferred)];
+}
+
+/** The system would use an address that is no path of its own accord: the peer is this machine, or next door. */
+function unlistedPath(source: string, target: DialTarget): PlannedPath {
+  const { address, port, family } = target;
+  return { address: source, family, name: source, backup: false, cost: 0, remote: { address, port } };
+}
+
+const ATTEMPT_DELAY_MS = 250;
+/** Of many local addresses, how many are tried for the handshake. */
+const MOST_FIRST_PATHS = 3;

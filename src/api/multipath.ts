@@ -1,0 +1,72 @@
+// What an application sees of the paths of a connection.
+//
+// Decides: the shape of `socket.multipath`, plain JSON that stays as it is from release to release.
+// Walk: api/socket hands it out, from what host says.
+
+import type { Connection } from '../host/index.ts';
+
+/** An address and port. */
+export interface Endpoint {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** One path of a connection. */
+export interface SubflowStatus {
+  readonly id: number;
+  readonly name: string;
+  readonly local: Endpoint;
+  readonly remote: Endpoint;
+  readonly state: 'connecting' | 'active' | 'suspect' | 'closing' | 'closed';
+  readonly backup: boolean;
+  readonly rttMs: number;
+  readonly cwndBytes: number;
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+  /** Bytes sent here that had been sent elsewhere before. */
+  readonly bytesReinjected: number;
+}
+
+/** Why a connection is plain TCP after all, and which side found out. */
+export interface FallbackStatus {
+  readonly cause: string;
+  readonly seenBy: 'local' | 'peer';
+}
+
+/** A snapshot of a connection. */
+export interface MultipathStatus {
+  /** Both ends speak Multipath TCP. */
+  readonly active: boolean;
+  /** Who runs the protocol: this package. */
+  readonly backend: 'user';
+  readonly fallback: FallbackStatus | null;
+  readonly token: number | null;
+  readonly subflows: readonly SubflowStatus[];
+}
+
+type HostSubflow = ReturnType<Connection['multipath']>['subflows'][number];
+
+/** What is said before there is a connection. */
+export function noMultipath(): MultipathStatus {
+  return { active: false, backend: 'user', fallback: null, token: null, subflows: [] };
+}
+
+/** A connection as it is now. */
+export function multipathOf(connection: Connection): MultipathStatus {
+  const { active, fallback, token, subflows } = connection.multipath();
+  return { active, backend: 'user', fallback, token, subflows: subflows.map(subflowOf) };
+}
+
+/** One subflow as it is now. */
+export function subflowOf(subflow: HostSubflow): SubflowStatus {
+  const { id, name, local, remote, state, backup, rttMs, cwndBytes } = subflow;
+  const { bytesSent, bytesReceived, bytesReinjected } = subflow;
+  return {
+    ...{ id, name, local: endpointOf(local), remote: endpointOf(remote), state, backup, rttMs, cwndBytes },
+    ...{ bytesSent, bytesReceived, bytesReinjected },
+  };
+}
+
+function endpointOf({ address, port }: Endpoint): Endpoint {
+  return { address, port };
+}

@@ -1,0 +1,221 @@
+// The links of a host: one udp link for each local address in use, opened when first needed.
+//
+// Decides: when this machine's addresses are looked at again (every two seconds while somebody cares, and at
+// once after a sleep), and what follows: an address that has gone takes its interface with it, one that has
+// appeared is offered to every connection and to every server that listens everywhere.
+// Walk: api/dial and api/server open ports here; api/session is told of changes.
+
+import type { Link, PortedLink, RemoteEndpoint } from '../link/index.ts';
+import { UdpLink } from '../link/index.ts';
+import { type AddressLister, type LocalAddress, localAddresses } from './addresses.ts';
+import { Alarm, monotonicMs, wallClockMs } from './clock.ts';
+import type { Driver, PortObserver } from './driver.ts';
+
+/** A local address in use. */
+export interface NetworkInterface {
+  readonly id: number;
+  readonly address: string;
+  readonly link: PortedLink;
+}
+
+/** Told when local addresses come and go. */
+export interface AddressObserver {
+  addressAppeared(address: LocalAddress): void;
+  /** Its interface is gone already. */
+  addressVanished(address: LocalAddress): void;
+}
+
+/** Told about a port it opened. */
+export interface PortOwner {
+  portRefused(localPort: number): void;
+}
+
+/** How a network is made. */
+export interface NetworkOptions {
+  readonly driver: Driver;
+  readonly mtu?: number;
+  /** Tests hand in their own. */
+  readonly addresses?: AddressLister;
+}
+
+/** The interfaces of one host. */
+export class Network implements PortObserver {
+  readonly #driver: Driver;
+  readonly #mtu: number | undefined;
+  readonly #list: AddressLister;
+  readonly #byAddress: Map<string, NetworkInterface> = new Map();
+  readonly #byId: Map<number, NetworkInterface> = new Map();
+  readonly #owners: Map<string, PortOwner> = new Map();
+  readonly #observers: Set<AddressObserver> = new Set();
+  readonly #alarm: Alarm = new Alarm(() => this.#poll());
+  #retired: { readonly over: NetworkInterface; readonly localPort: number }[] = [];
+  #known: LocalAddress[] = [];
+  #wallMinusMonotonicMs = 0;
+  #wakes = 0;
+
+  constructor(options: NetworkOptions) {
+    this.#driver = options.driver;
+    this.#mtu = options.mtu;
+    this.#list = options.addresses ?? localAddresses;
+    options.driver.observePorts(this);
+  }
+
+  /** How often the machine was found to have slept. */
+  get wakes(): number {
+    return this.#wakes;
+  }
+
+  /** The addresses this machine has now. */
+  addresses(): LocalAddress[] {
+    return this.#list();
+  }
+
+  /** The interface of a local address. */
+  interfaceFor(address: string): NetworkInterface {
+    const known = this.#byAddress.get(address);
+    if (known !== undefined) return known;
+    const link = new UdpLink({ address, ...(this.#mtu === undefined ? {} : { mtu: this.#mtu }) });
+    const opened = { id: this.#driver.attach(link), address, link };
+    this.#byAddress.set(address, opened);
+    this.#byId.set(opened.id, opened);
+    return opened;
+  }
+
+  interfaceById(id: number): NetworkInterface | undefined {
+    return this.#byId.get(id);
+  }
+
+  /** Opens a flow of `owner`'s; resolves to its local port. */
+  async openFlow(over: NetworkInterface, remote: RemoteEndpoint, owner: PortOwner): Promise<number> {
+    const localPort = await over.link.openFlow(remote);
+    this.#owners.set(keyOf(over.id, localPort), owner);
+    return localPort;
+  }
+
+  /** Gives back a port that the host was never told of. */
+  closeFlow(over: NetworkInterface, localPort: number): void {
+    this.#owners.delete(keyOf(over.id, localPort));
+    over.link.releasePort(localPort);
+  }
+
+  /**
+   * Gives back a listener's port. While connections it accepted still use the socket, it stays open behind
+   * them; nobody says when they are through, so it is looked after with the addresses.
+   */
+  closeListener(address: string, localPort: number): void {
+    const over = this.#byAddress.get(address);
+    if (over === undefined) return;
+    if (!this.#inUse(localPort)) {
+      over.link.releasePort(localPort);
+      return;
+    }
+    over.link.retirePort(localPort);
+    this.#retired.push({ over, localPort });
+    if (!this.#alarm.armed) this.#startPolling();
+  }
+
+  /** Counts everywhere, summed over the links that are open. */
+  linkCounters(): Record<string, number> {
+    const sums: Record<string, number> = {};
+    for (const { link } of this.#byAddress.values()) addCounters(sums, link);
+    return sums;
+  }
+
+  /** UDP sockets open now. */
+  get openPorts(): number {
+    let ports = 0;
+    for (const { link } of this.#byAddress.values()) ports += link.openPorts;
+    return ports;
+  }
+
+  observe(observer: AddressObserver): void {
+    if (!this.#watching) this.#startPolling();
+    this.#observers.add(observer);
+  }
+
+  unobserve(observer: AddressObserver): void {
+    this.#observers.delete(observer);
+    if (!this.#watching) this.#alarm.cancel();
+  }
+
+  portRefused(interfaceId: number, localPort: number): void {
+    this.#owners.get(keyOf(interfaceId, localPort))?.portRefused(localPort);
+  }
+
+  portReleased(interfaceId: number, localPort: number): void {
+    this.#owners.delete(keyOf(interfaceId, localPort));
+  }
+
+  /** Looks at the addresses now. */
+  refresh(): void {
+    const before = this.#known;
+    const now = this.#list();
+    this.#known = now;
+    const had = new Set(before.map(local => local.address));
+    const has = new Set(now.map(local => local.address));
+    for (const local of before) if (!has.has(local.address)) this.#vanish(local);
+    for (const local of now) {
+      if (had.has(local.address)) continue;
+      for (const observer of [...this.#observers]) observer.addressAppeared(local);
+    }
+  }
+
+  #vanish(local: LocalAddress): void {
+    const gone = this.#byAddress.get(local.address);
+    if (gone !== undefined) {
+      this.#byAddress.delete(local.address);
+      this.#byId.delete(gone.id);
+      for (const key of [...this.#owners.keys()]) {
+        if (key.startsWith(`${gone.id} `)) this.#owners.delete(key);
+      }
+      this.#driver.detach(gone.id);
+    }
+    for (const observer of [...this.#observers]) observer.addressVanished(local);
+  }
+
+  #startPolling(): void {
+    this.#known = this.#list();
+    this.#wallMinusMonotonicMs = wallClockMs() - monotonicMs();
+    this.#alarm.set(POLL_MS);
+  }
+
+  #poll(): void {
+    // On most systems the monotonic clock stands still while the machine sleeps, and the wall clock does not.
+    const offsetMs = wallClockMs() - monotonicMs();
+    if (offsetMs - this.#wallMinusMonotonicMs > SLEEP_MS) this.#wakes++;
+    this.#wallMinusMonotonicMs = offsetMs;
+    this.refresh();
+    this.#closeRetired();
+    if (this.#watching) this.#alarm.set(POLL_MS);
+  }
+
+  get #watching(): boolean {
+    return this.#observers.size > 0 || this.#retired.length > 0;
+  }
+
+  #closeRetired(): void {
+    this.#retired = this.#retired.filter(({ over, localPort }) => {
+      // Somebody may be listening there again.
+      if (!over.link.isRetired(localPort)) return false;
+      if (this.#inUse(localPort)) return true;
+      over.link.releasePort(localPort);
+      return false;
+    });
+  }
+
+  #inUse(localPort: number): boolean {
+    for (const { local } of this.#driver.host.connections) if (local.port === localPort) return true;
+    return false;
+  }
+}
+
+function keyOf(interfaceId: number, localPort: number): string {
+  return `${interfaceId} ${localPort}`;
+}
+
+function addCounters(sums: Record<string, number>, link: Link): void {
+  for (const [name, count] of Object.entries(link.counters)) sums[name] = (sums[name] ?? 0) + count;
+}
+
+const POLL_MS = 2000;
+const SLEEP_MS = 5000;

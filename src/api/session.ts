@@ -1,0 +1,168 @@
+// One connection of the host from its first packet to its last, whether or not a socket still looks at it.
+//
+// Decides: what outlives a socket. An application may let go while bytes are still on their way; until the host
+// says that all is over, the session opens the flows the host asks for, offers it addresses that appear, and
+// keeps the process alive.
+// Walk: api/driver → here → api/socket; api/dial and api/server make sessions.
+
+import { type Connection, Ready } from '../host/index.ts';
+import type { LocalAddress, PathPlan, PlannedPath } from './addresses.ts';
+import type { Driver, EndpointOwner } from './driver.ts';
+import { codeOf, MptcpError } from './errors.ts';
+import type { AddressObserver, Network, PortOwner } from './network.ts';
+
+type Notice = NonNullable<ReturnType<Connection['nextNotice']>>;
+type FlowRequest = Extract<Notice, { type: 'flow' }>['request'];
+
+/** News about subflows; what remains of notices when requests for flows are answered. */
+export type SubflowNotice = Exclude<Notice, { type: 'flow' }>;
+
+/** Whoever looks at a connection: an attempt to connect, then a socket. */
+export interface SessionClient {
+  ready(events: number): void;
+  notice(notice: SubflowNotice): void;
+  /** The network says that nobody listens at the other end of a flow. */
+  refused(): void;
+}
+
+/** How a session is made. */
+export interface SessionOptions {
+  readonly driver: Driver;
+  readonly network: Network;
+  readonly connection: Connection;
+  /** A client's paths; a server opens none. */
+  readonly plan?: PathPlan;
+}
+
+/** A connection and everything around it that is not the application's. */
+export class Session implements EndpointOwner, AddressObserver, PortOwner {
+  readonly driver: Driver;
+  readonly network: Network;
+  readonly connection: Connection;
+  client: SessionClient | undefined;
+  readonly #plan: PathPlan | undefined;
+  #held = true;
+  #over = false;
+
+  constructor(options: SessionOptions) {
+    this.driver = options.driver;
+    this.network = options.network;
+    this.connection = options.connection;
+    this.#plan = options.plan;
+    this.connection.userData = this;
+    this.driver.hold();
+    if (this.#plan !== undefined) this.network.observe(this);
+  }
+
+  /** Nothing more will happen here. */
+  get over(): boolean {
+    return this.#over;
+  }
+
+  ready(events: number): void {
+    if ((events & Ready.NOTICE) !== 0) this.#readNotices();
+    // First the books, then the application, whose handlers may throw.
+    if ((events & Ready.CLOSED) !== 0) this.#end();
+    this.client?.ready(events);
+  }
+
+  /** Lets the process live, or not, for this connection's sake. */
+  ref(): void {
+    if (this.#held || this.#over) return;
+    this.#held = true;
+    this.driver.hold();
+  }
+
+  unref(): void {
+    if (!this.#held) return;
+    this.#held = false;
+    this.driver.release();
+  }
+
+  /** The application lets go; what was written is still delivered. */
+  close(): void {
+    this.client = undefined;
+    if (!this.#over) this.connection.close(this.driver.now());
+  }
+
+  /** The connection ends here and now, and the peer hears of it. */
+  abort(): void {
+    this.client = undefined;
+    if (this.#over) return;
+    this.connection.abort(this.driver.now());
+    this.#end();
+  }
+
+  addPath(path: PlannedPath): void {
+    if (!this.#over) this.connection.addPath(this.pathOptions(path), this.driver.now());
+  }
+
+  /** A planned path in the host's terms. */
+  pathOptions(path: PlannedPath): Parameters<Connection['addPath']>[0] {
+    return {
+      interfaceId: this.network.interfaceFor(path.address).id,
+      name: path.name,
+      backup: path.backup,
+      cost: path.cost,
+      remote: path.remote,
+    };
+  }
+
+  /** What ended the connection, as an error of `syscall`; undefined when nothing was wrong. */
+  errorOf(syscall: string): MptcpError | undefined {
+    const { error, errorReason, remote } = this.connection;
+    if (error === null) return undefined;
+    return new MptcpError(error, {
+      syscall,
+      address: remote.address,
+      port: remote.port,
+      ...(errorReason === '' ? {} : { sentence: errorReason }),
+    });
+  }
+
+  addressAppeared(appeared: LocalAddress): void {
+    const paths = this.#plan?.pathsOver(appeared, this.network.addresses()) ?? [];
+    for (const path of paths) this.addPath(path);
+  }
+
+  addressVanished(): void {}
+
+  portRefused(): void {
+    this.client?.refused();
+  }
+
+  #readNotices(): void {
+    for (;;) {
+      const notice = this.connection.nextNotice();
+      if (notice === undefined) return;
+      if (notice.type === 'flow') this.#openFlow(notice.request);
+      else this.client?.notice(notice);
+    }
+  }
+
+  #openFlow(request: FlowRequest): void {
+    const over = this.network.interfaceById(request.interfaceId);
+    if (over === undefined) {
+      this.connection.flowFailed(request.id, this.driver.now());
+      return;
+    }
+    this.network.openFlow(over, request.remote, this).then(
+      localPort => {
+        if (this.#over) this.network.closeFlow(over, localPort);
+        else this.connection.flowOpened(request.id, localPort, this.driver.now());
+      },
+      error => {
+        this.driver.counters[`flowFailed ${codeOf(error)}`] ??= 0;
+        this.driver.counters[`flowFailed ${codeOf(error)}`]++;
+        if (!this.#over) this.connection.flowFailed(request.id, this.driver.now());
+      },
+    );
+  }
+
+  #end(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.unref();
+    if (this.#plan !== undefined) this.network.unobserve(this);
+  }
+}
