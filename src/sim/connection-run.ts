@@ -1,0 +1,155 @@
+// One connection of a running world: its plan, the two applications, the paths it may use and what has happened
+// to them. Here is decided whether the scenario explains that a connection failed.
+// Before it: world.ts feeds it events of both ends. After it: oracles.ts asks.
+
+import type { Connection, MultipathInfo } from '../host/index.ts';
+import type { Application } from './application.ts';
+import type { Lane } from './network.ts';
+import type { ConnectionPathPlan, ConnectionPlan } from './plan.ts';
+
+/** A path of the network as it fares. */
+export interface PathRun {
+  readonly index: number;
+  readonly name: string;
+  readonly forward: Lane;
+  readonly backward: Lane;
+  /** Longest round trip: delays, jitter, reordering and full queues of both directions. */
+  readonly maxRttMs: number;
+  up: boolean;
+  /** Since when it is up without a break. */
+  upSinceMs: number;
+  downSinceMs: number;
+  longestOutageMs: number;
+}
+
+/** A path of a connection. */
+export interface ConnectionPath {
+  readonly path: PathRun;
+  readonly plan: ConnectionPathPlan;
+  /** A subflow over it has been seen working. */
+  wasActive: boolean;
+  /** The plan took it away and did not give it back. */
+  takenAway: boolean;
+}
+
+export class ConnectionRun {
+  readonly index: number;
+  readonly plan: ConnectionPlan;
+  readonly client: Application;
+  readonly server: Application;
+  readonly paths: ConnectionPath[] = [];
+  /** Paths by local and remote address, seen from the client. */
+  readonly pathByAddresses: ReadonlyMap<string, PathRun>;
+  openedMs = 0;
+  /** Never opened: the client had no address for its first path at the time. */
+  skipped = false;
+  /** Last word of each end about how it works; kept for after the end. */
+  clientInfo: MultipathInfo | undefined;
+  serverInfo: MultipathInfo | undefined;
+  fallbackCauses: string[] = [];
+  /** SYNs the host sends before it gives up. */
+  synAttempts = 7;
+
+  constructor(options: {
+    index: number;
+    plan: ConnectionPlan;
+    client: Application;
+    server: Application;
+    pathByAddresses: ReadonlyMap<string, PathRun>;
+  }) {
+    this.index = options.index;
+    this.plan = options.plan;
+    this.client = options.client;
+    this.server = options.server;
+    this.pathByAddresses = options.pathByAddresses;
+  }
+
+  /** Both applications have got where they wanted, or know that they will not. */
+  get done(): boolean {
+    const { client, server } = this;
+    if (this.skipped) return true;
+    if (!client.done) return false;
+    if (server.connection !== undefined) return server.done;
+    return client.aborted || client.error !== null;
+  }
+
+  /** Adds a path the client may use, or gives one back that was taken away. */
+  usePath(plan: ConnectionPathPlan, path: PathRun): void {
+    const known = this.paths.find(one => one.path === path);
+    if (known !== undefined) known.takenAway = false;
+    else this.paths.push({ path, plan, wasActive: this.paths.length === 0, takenAway: false });
+  }
+
+  /** Takes note of how an end works now. */
+  observe(side: 'client' | 'server', connection: Connection): void {
+    const info = connection.multipath();
+    if (side === 'client') this.clientInfo = info;
+    else this.serverInfo = info;
+    for (const subflow of info.subflows) {
+      if (subflow.state !== 'active' && subflow.state !== 'suspect') continue;
+      const path = this.pathOf(side, subflow.local.address, subflow.remote.address);
+      const mine = this.paths.find(one => one.path === path);
+      if (mine !== undefined) mine.wasActive = true;
+    }
+  }
+
+  /** Paths that should carry this end's data: the first until it is connected, then those with a subflow. */
+  pathsInUse(side: 'client' | 'server'): PathRun[] {
+    const app = this[side];
+    if (app.connection === undefined || !app.connected) return [this.paths[0].path];
+    this.observe(side, app.connection);
+    const info = side === 'client' ? this.clientInfo : this.serverInfo;
+    const regular: PathRun[] = [];
+    const backup: PathRun[] = [];
+    for (const subflow of info?.subflows ?? []) {
+      if (subflow.state !== 'active' && subflow.state !== 'suspect') continue;
+      const path = this.pathOf(side, subflow.local.address, subflow.remote.address);
+      if (path?.up) (subflow.backup ? backup : regular).push(path);
+    }
+    return regular.length > 0 ? regular : backup;
+  }
+
+  /** It works as plain TCP on its first path: by plan, or because it fell back. */
+  get isPlain(): boolean {
+    const { plan } = this;
+    if (!plan.multipath || !plan.serverMultipath) return true;
+    return [this.clientInfo, this.serverInfo].some(info => info !== undefined && info.fallback !== null);
+  }
+
+  /** Why it is no fault of the stack that this connection ended with an error; '' when nothing explains it. */
+  excuse(nowMs: number): string {
+    const { client, server } = this;
+    if (client.aborted || server.aborted) return 'an application aborted';
+    if (leftEarly(client, server) || leftEarly(server, client)) return 'an application left data unread';
+    const first = this.paths[0].path;
+    const lostSyns = first.forward.lostSyns + first.backward.lostSyns;
+    if (!client.connected && lostSyns >= this.synAttempts) return 'the handshake was lost';
+    const carriers = (this.isPlain ? this.paths.slice(0, 1) : this.paths).filter(
+      one => one.wasActive && !one.takenAway && this.endured(one.path, nowMs),
+    );
+    if (carriers.length === 0) return 'no path lived';
+    return '';
+  }
+
+  private endured(path: PathRun, nowMs: number): boolean {
+    const outageMs = path.up ? 0 : nowMs - path.downSinceMs;
+    return Math.max(outageMs, path.longestOutageMs) <= LONGEST_OUTAGE_TO_SURVIVE_MS;
+  }
+
+  private pathOf(side: 'client' | 'server', local: string, remote: string): PathRun | undefined {
+    const key = side === 'client' ? addressKey(local, remote) : addressKey(remote, local);
+    return this.pathByAddresses.get(key);
+  }
+}
+
+/** How paths are found by the addresses at their ends. */
+export function addressKey(clientAddress: string, serverAddress: string): string {
+  return `${clientAddress}>${serverAddress}`;
+}
+
+function leftEarly(one: Application, other: Application): boolean {
+  return one.released && !one.ended && one.receivedBytes < other.totalBytes;
+}
+
+/** Well below every timeout that ends a connection (data, no subflow left, keepalive). */
+export const LONGEST_OUTAGE_TO_SURVIVE_MS = 30_000;
