@@ -70,8 +70,8 @@ test('beyond W_max the curve is convex: 0.4 segments at K + 1 s, 3.2 at K + 2 s'
   const c = afterLossAt100();
   const kMs = Math.cbrt(30 / 0.4) * 1000;
   ack(c, { ackedBytes: 1000, now: 0 });
-  // SRTT 0: the target is the curve itself. The stage began at 0. Acknowledging one byte between keeps
-  // the Reno estimate, started at 70 segments, out of play.
+  // The stage began at 0. SRTT 0: the target is the curve itself. Three windows acknowledged leave the
+  // Reno estimate, which started at 70 segments, far below.
   ack(c, { ackedBytes: c.cwndBytes, now: kMs, srttMs: 0 });
   assert.ok(Math.abs(c.cwndBytes - 100_000) <= 1);
   ack(c, { ackedBytes: c.cwndBytes, now: kMs + 1000, srttMs: 0 });
