@@ -1,5 +1,12 @@
 // The public face of the room: what the command may import from emulator.
+// Who emulates networks also describes them: the model's options and its table of networks pass through.
 
+export {
+  LINK_PROFILES,
+  type LinkProfile,
+  type LinkProfileName,
+  type PathOptions,
+} from '../netmodel/index.ts';
 export {
   type Relay,
   type RelayDirectionStats,

@@ -2,9 +2,9 @@
 // Have read: netmodel/path.ts.
 // Before: udp-relay.ts stamps what it receives and offers it here. After: it takes what is due and sends it.
 //
-// Departures come from the model, rate and queue, and not from when somebody looked: a wake-up that comes late
-// hands on everything that has become due, and the next departure is counted from the last one. So the rate is
-// exact over any time in which something waits, however coarse the timers are.
+// Departures come from the model, rate and queue, and not from when somebody looked: a wake-up that comes
+// late hands on everything that has become due, and the next departure is counted from the last one. So the
+// rate is exact over any time in which something waits, however coarse the timers are.
 //
 // The ring is ordered by due time; nearly every datagram goes to its end, reordered ones a few places before.
 

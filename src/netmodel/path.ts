@@ -1,6 +1,7 @@
 // Decides what a network does to one packet in one direction: when it leaves and arrives, or that it is lost.
 // Have read: nothing; the words are those of any network emulator.
-// Before: the simulator and the real-time relay offer packets. After: they deliver what is not lost, when told.
+// Before: the simulator and the real-time relay offer packets.
+// After: they deliver what is not lost, at the time told.
 //
 // The model is pure: a function of now, the packet's length, the random source and what was offered before.
 // On its way a packet meets, in this order: the cut path, the MTU, the tail of the queue, the transmitter
@@ -20,11 +21,11 @@ export interface PathOptions {
   delayMs?: number;
   /** Up to this much more delay, uniform; packets stay in order, as behind a link-layer retransmission. */
   jitterMs?: number;
-  /** Most bytes waiting, the packet in transmission included; an idle link takes any packet. Default: infinite. */
+  /** Most bytes waiting, the one in transmission included; an idle link takes any packet. Default: infinite. */
   queueBytes?: number;
   /** Probability that a packet is lost on the wire, each on its own. */
   loss?: number;
-  /** Gilbert–Elliott: a good state without and a bad one with loss; a transition is drawn before each packet. */
+  /** Gilbert–Elliott: a good state and a bad one with loss; a transition is drawn before each packet. */
   burstLoss?: { enterProbability: number; leaveProbability: number; lossInBad?: number };
   /** With this probability a packet is held for `extraMs` and may be overtaken. */
   reorder?: { probability: number; extraMs: number };
