@@ -21,7 +21,7 @@ export interface PathOptions {
   delayMs?: number;
   /** Up to this much more delay, uniform; packets stay in order, as behind a link-layer retransmission. */
   jitterMs?: number;
-  /** Most bytes waiting, the one in transmission included; an idle link takes any packet. Default: infinite. */
+  /** Most bytes waiting, the one in transmission included; an idle link takes any. Default: infinite. */
   queueBytes?: number;
   /** Probability that a packet is lost on the wire, each on its own. */
   loss?: number;
