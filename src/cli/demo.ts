@@ -4,7 +4,7 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import { atMostPositionals, messageOf, readArguments, UsageError, wholeNumber } from './command-line.ts';
 import { conduct, type DemoView } from './demo/conductor.ts';
-import { networks } from './demo/networks.ts';
+import { describe, networks } from './demo/networks.ts';
 import { resultLines } from './demo/result.ts';
 import { openView } from './demo/screen.ts';
 
@@ -18,7 +18,7 @@ of them off on the way without telling anybody.
   --size MEGABYTES   send this much instead, repeating or cutting FILE
   --json             print one object at the end and nothing else
 
-${networks.map(network => `  ${network.name.padEnd(6)} ${network.summary}`).join('\n')}
+${networks.map(network => `  ${network.name.padEnd(6)} ${describe(network)}`).join('\n')}
 
 The exit code is 0 only if every byte arrived as it was sent.
 `;

@@ -10,7 +10,7 @@ const path = { name: 'wifi', state: 'active', rttMs: 31, bytes: 70_000_000, rein
 
 test('the networks are those of the task: rates, delays, one bandwidth-delay product of queue', () => {
   assert.deepEqual(
-    networks.map(({ name, rateBitsPerSecond, delayMs, queueBytes }) => [
+    networks.map(({ name, forward: { rateBitsPerSecond, delayMs, queueBytes } }) => [
       name,
       rateBitsPerSecond,
       delayMs,

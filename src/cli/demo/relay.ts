@@ -8,10 +8,7 @@ import { networks } from './networks.ts';
 
 perform<RelayOrders>(async ({ serverPort }) => {
   const relay = await startRelay({
-    paths: networks.map(({ name, rateBitsPerSecond, delayMs, queueBytes }) => {
-      const direction = { rateBitsPerSecond, delayMs, queueBytes, mtu: 1500 };
-      return { name, forward: direction, backward: direction };
-    }),
+    paths: networks.map(({ name, forward, backward }) => ({ name, forward, backward })),
     server: { host: '127.0.0.1', port: serverPort },
   });
   process.on('message', (message: Message) => {

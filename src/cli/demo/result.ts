@@ -67,7 +67,7 @@ export function capacityBits(scene: {
       .filter(outage => outage.path === index)
       .map(({ fromMs, untilMs }) => Math.min(untilMs, lastMs) - Math.max(fromMs, firstMs))
       .reduce((total, ms) => total + Math.max(ms, 0), 0);
-    return sum + (network.rateBitsPerSecond * (lastMs - firstMs - downMs)) / 1000;
+    return sum + ((network.forward.rateBitsPerSecond ?? 0) * (lastMs - firstMs - downMs)) / 1000;
   }, 0);
 }
 
