@@ -179,7 +179,6 @@ function decodeAddAddr(segment: Segment, bytes: Uint8Array, at: number, length: 
   }
   segment.addAddr3 = readI32(bytes, next);
   next += 4;
-  segment.addAddrPort = 0;
   if ((addressAndPort & 2) !== 0) {
     segment.addAddrPort = readU16(bytes, next);
     next += 2;

@@ -48,6 +48,9 @@ export function assertMptcpOptions(segment: Segment): void {
   const mp = segment.mp;
   const kind = segmentKind(segment.flags, segment.payloadLength);
   if (!mayCoexist(mp)) throw new Error(`MPTCP options ${mp} may not share a segment`);
+  if ((mp & Mp.CAPABLE) !== 0 && segment.capableLength === 24 && segment.checksum < 0) {
+    throw new Error('MP_CAPABLE of 24 bytes without a checksum');
+  }
   for (let subtype = 0, bit = 1; bit <= mp; subtype++, bit <<= 1) {
     if ((mp & bit) === 0) continue;
     const length = mptcpOptionLength(segment, bit);

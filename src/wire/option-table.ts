@@ -41,7 +41,7 @@ export function segmentKind(flags: number, payloadLength: number): number {
 
 /** Whether an option of this subtype and length may stand on that kind of segment. */
 export function lengthIsLegal(subtype: number, lengthBytes: number, kind: number): boolean {
-  return (LEGAL_KINDS[(subtype << 6) | lengthBytes] & kind) !== 0;
+  return lengthBytes <= MAX_OPTIONS_BYTES && (LEGAL_KINDS[(subtype << 6) | lengthBytes] & kind) !== 0;
 }
 
 /** Whether the options of `mp` (bits of `Mp`) may share a segment. */
@@ -132,7 +132,7 @@ export const OPTION_TABLE: readonly OptionRow[] = [
   },
 ];
 
-/** Kinds allowed, by subtype (4 bits) and length (6 bits, the decoder never passes more than 40). */
+/** Kinds allowed, by subtype (4 bits) and length (6 bits). */
 const LEGAL_KINDS: Uint8Array = indexLengths();
 
 /** 1 for every set of options the table lets share a segment. */

@@ -458,6 +458,9 @@ describe('options that contradict each other', () => {
     const segment = decodeOn('ACK', bytes('1e 08 20 19 00 00 00 07'));
     assert.equal(segment.dssFlags, DssFlag.DATA_ACK);
     assert.equal(segment.dataAckLo, 7);
+    const mapping = decodeOn('DATA', bytes('1e 0e 20 06 91 92 93 94 00 00 00 01 00 64 01 01'));
+    assert.equal(mapping.dssFlags, DssFlag.MAP);
+    assert.equal(mapping.dsnLo, 0x91929394);
   });
 
   it('does not carry an option over to the next packet', () => {

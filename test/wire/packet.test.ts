@@ -389,9 +389,19 @@ describe('what a caller must not ask for', () => {
     assert.throws(() => encodeHeaders(segment, out, 0), /48 bytes of TCP options/);
   });
 
+  it('refuses an MP_CAPABLE that should have a checksum and has none', () => {
+    const segment = new Segment();
+    Object.assign(segment, { flags: Flag.ACK, payloadLength: 9, mp: Mp.CAPABLE, capableLength: 24 });
+    assert.throws(() => encodeHeaders(segment, new Uint8Array(200), 0), /without a checksum/);
+  });
+
   it('refuses MPTCP options where the table has none', () => {
     const out = new Uint8Array(200);
     const segment = new Segment();
+    segment.flags = Flag.ACK;
+    segment.mp = Mp.REMOVE_ADDR;
+    segment.removeCount = 64; // 67 bytes: over the end of the table's row
+    assert.equal(optionFits(segment, Mp.REMOVE_ADDR), false);
     segment.flags = Flag.SYN;
     segment.mp = Mp.DSS;
     segment.dssFlags = 1;
@@ -400,6 +410,25 @@ describe('what a caller must not ask for', () => {
     segment.mp = Mp.DSS | Mp.JOIN;
     segment.joinLength = 24;
     assert.throws(() => encodeHeaders(segment, out, 0), /may not share/);
+  });
+});
+
+describe('reset', () => {
+  it('leaves nothing of a packet but its addresses and numbers', () => {
+    fc.assert(
+      fc.property(arbitrarySegment, segment => {
+        segment.reset();
+        const { src, dst, ...rest } = meaning(segment);
+        assert.ok(src && dst);
+        const fresh = Object.assign(new Segment(), {
+          seq: segment.seq,
+          ack: segment.ack,
+          window: segment.window,
+        });
+        const { src: _src, dst: _dst, ...expected } = meaning(fresh);
+        assert.deepEqual(rest, expected);
+      }),
+    );
   });
 });
 
