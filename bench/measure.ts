@@ -32,7 +32,7 @@ export function measure(name: string, run: (i: number) => number, ops = 200_000)
   return { name, nsPerOp: rounded(nsPerOp), bytesPerOp: rounded(bytesPerOp) };
 }
 
-/** The sum is kept an int32: a larger number would be boxed where this loop is interpreted, and be counted. */
+/** Keeps the sum an int32: a larger number is boxed while this loop is interpreted, and so counted. */
 function repeat(run: (i: number) => number, ops: number): number {
   let sum = 0;
   for (let i = 0; i < ops; i++) sum = (sum + run(i)) | 0;

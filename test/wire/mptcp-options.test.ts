@@ -247,7 +247,9 @@ const VECTORS: Vector[] = [
   {
     title: 'Figure 12, ADD_ADDR of IPv6 with port: 30 octets',
     on: 'ACK',
-    wire: '1e 1e 30 03  20 01 0d b8 00 00 00 00 00 00 00 00 00 00 00 09  1f 90  f1 f2 f3 f4 f5 f6 f7 f8  01 01',
+    wire:
+      '1e 1e 30 03  20 01 0d b8 00 00 00 00 00 00 00 00 00 00 00 09  ' +
+      '1f 90  f1 f2 f3 f4 f5 f6 f7 f8  01 01',
     fields: {
       mp: Mp.ADD_ADDR,
       addAddrEcho: false,
