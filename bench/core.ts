@@ -1,9 +1,9 @@
-// What a segment costs in the whole core: two hosts joined by the memory link in one process, one writing, the
-// other reading. Nanoseconds and bytes allocated per segment, both ends and the link together: from `write` to
-// packet out, and from packet in to `read`.
+// What a segment costs in the whole core: two hosts joined by the memory link in one process, one writing,
+// the other reading. Nanoseconds and bytes allocated per segment, both ends and the link together: from
+// `write` to packet out, and from packet in to `read`.
 //
-// The link has no segmentation offload here, so a segment is what fits one wire packet, or the mtu is that of a
-// super-segment. Run with --expose-gc and a semi-space large enough for no collection to fall in between
+// The link has no segmentation offload here, so a segment is what fits one wire packet, or the mtu is that of
+// a super-segment. Run with --expose-gc and a semi-space large enough for no collection to fall in between
 // (`npm run bench` does); a measurement with a collection in it is made again.
 
 import { createHash, createHmac, randomFillSync } from 'node:crypto';
@@ -123,7 +123,9 @@ class Stage {
     if (this.#connection.multipath().active !== multipath) throw new Error('not the protocol to be measured');
   }
 
-  /** Writes until so many segments of payload have been sent and read; returns the packets it took, ACKs too. */
+  /**
+   * Writes until so many segments of payload have been sent and read; returns the packets it took, ACKs too.
+   */
   transfer(segments: number): number {
     const { a, b } = this.#pair;
     const packetsBefore = a.counters['sent'] + b.counters['sent'];

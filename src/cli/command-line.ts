@@ -9,7 +9,9 @@ export class UsageError extends Error {
   override name = 'UsageError';
 }
 
-/** Errors of the system and of the API that mean the command line named what is not there, or not to be had. */
+/**
+ * Errors of the system and of the API that mean the command line named what is not there, or not to be had.
+ */
 const mistakes: ReadonlySet<string> = new Set([
   'EADDRINUSE',
   'EADDRNOTAVAIL',

@@ -7,8 +7,8 @@ import { address, join, teller } from './join.ts';
 
 export const usage: string = `mptcp connect HOST PORT [--path ADDR_OR_DEVICE[,backup]]... [--quiet]
 
-Opens a connection, copies standard input to it and what it brings to standard output, and ends when both sides
-have finished. The connection is Multipath TCP in UDP: the other end is "mptcp listen".
+Opens a connection, copies standard input to it and what it brings to standard output, and ends when both
+sides have finished. The connection is Multipath TCP in UDP: the other end is "mptcp listen".
 
   HOST          name or address of the other end
   PORT          its UDP port

@@ -13,7 +13,8 @@ export const usage: string = `mptcp demo [FILE] [--cut NETWORK] [--size MEGABYTE
 Sends FILE from one process to another over two emulated networks on this machine, both at once, and cuts one
 of them off on the way without telling anybody.
 
-  FILE               what to send (default: the running Node executable; under 64 MiB it is repeated to 100 MB)
+  FILE               what to send, repeated to 100 MB if it has less than 64 MiB
+                     (default: the running Node executable)
   --cut NETWORK      the network to lose from 40 % to 70 % of the bytes: wifi (default), lte, none
   --size MEGABYTES   send this much instead, repeating or cutting FILE
   --json             print one object at the end and nothing else

@@ -1,7 +1,7 @@
 // Standard input into a connection, the connection to standard output: what `listen` and `connect` share.
 //
-// Decides: the end of input closes our half only; the command ends when both halves are closed and everything is
-// written; Ctrl-C aborts. Before: listen.ts, connect.ts. After: api/socket.
+// Decides: the end of input closes our half only; the command ends when both halves are closed and everything
+// is written; Ctrl-C aborts. Before: listen.ts, connect.ts. After: api/socket.
 
 import { once } from 'node:events';
 import { pipeline } from 'node:stream/promises';

@@ -7,8 +7,8 @@ import { address, join, teller } from './join.ts';
 
 export const usage: string = `mptcp listen PORT [HOST] [--quiet]
 
-Waits for one connection, copies standard input to it and what it brings to standard output, and ends when both
-sides have finished. The connection is Multipath TCP in UDP: the other end is "mptcp connect".
+Waits for one connection, copies standard input to it and what it brings to standard output, and ends when
+both sides have finished. The connection is Multipath TCP in UDP: the other end is "mptcp connect".
 
   PORT      the UDP port to listen on; 0 lets the system choose
   HOST      the local address to listen on (default: all addresses of this machine)

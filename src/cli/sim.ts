@@ -14,9 +14,9 @@ import { atMostPositionals, readArguments, UsageError, wholeNumber } from './com
 export const usage: string = `mptcp sim [--seeds N] [--from SEED] [--jobs N] [--json]
 mptcp sim --from SEED --trace
 
-Runs worlds drawn at random from their seeds: hosts, networks and their faults, connections, applications. In each it
-checks that every byte arrives once and in order, that both ends finish, that nothing stands still while a path
-works, that memory stays bounded and that nothing is left afterwards. The same seed gives the same run.
+Runs worlds drawn at random from their seeds: hosts, networks and their faults, connections, applications. In
+each it checks that every byte arrives once and in order, that both ends finish, that nothing stands still while
+a path works, that memory stays bounded and that nothing is left afterwards. The same seed gives the same run.
 
   --seeds N     how many worlds (default 100)
   --from SEED   the first seed; the others follow it (default 1)
@@ -72,8 +72,8 @@ function print(result: SwarmResult, json: boolean): void {
     return;
   }
   process.stdout.write(
-    `${worlds} worlds, ${failed} failed; ${virtualSeconds} s of virtual time in ${wallSeconds.toFixed(1)} s, ` +
-      `${medianWorldMs.toFixed(1)} ms for the median world\n`,
+    `${worlds} worlds, ${failed} failed; ${virtualSeconds} s of virtual time ` +
+      `in ${wallSeconds.toFixed(1)} s, ${medianWorldMs.toFixed(1)} ms for the median world\n`,
   );
 }
 

@@ -36,7 +36,9 @@ export function blank(text: string, options: { literals: boolean }): string {
   return out;
 }
 
-/** What a file imports or re-exports, with the line. `typeOnly` when nothing of it is left after compiling. */
+/**
+ * What a file imports or re-exports, with the line. `typeOnly` when nothing of it is left after compiling.
+ */
 export function importsOf(
   text: string,
 ): { from: string; line: number; typeOnly: boolean; dynamic: boolean }[] {

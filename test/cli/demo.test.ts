@@ -1,4 +1,5 @@
-// The main job as a user runs it: real processes, real sockets, real time. Small files, so no claims about rates.
+// The main job as a user runs it: real processes, real sockets, real time. Small files, so no claims about
+// rates.
 
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';

@@ -1,4 +1,5 @@
-// The documents say what is so: their links lead somewhere, their tables list what there is, their examples run.
+// The documents say what is so: their links lead somewhere, their tables list what there is, their examples
+// run.
 
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';

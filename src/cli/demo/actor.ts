@@ -1,7 +1,8 @@
 // The two ends of a process of the demo: `Actor` in the conductor, `perform` in the process itself.
 //
-// Decides: a process that fails says so and ends; one that ends unasked has failed; none outlives the conductor,
-// however that ends, because the channel closes with it. Before: conductor.ts. After: server, client, relay.
+// Decides: a process that fails says so and ends; one that ends unasked has failed; none outlives the
+// conductor, however that ends, because the channel closes with it. Before: conductor.ts. After: server,
+// client, relay.
 
 import { type ChildProcess, fork } from 'node:child_process';
 import { messageOf } from '../command-line.ts';

@@ -1,7 +1,8 @@
-// Conducts the demo: starts server, networks and client in three processes, cuts a network off when 40 % of the
-// bytes are delivered and restores it at 70 %, and ends in a result or an error, always within a bound.
+// Conducts the demo: starts server, networks and client in three processes, cuts a network off when 40 % of
+// the bytes are delivered and restores it at 70 %, and ends in a result or an error, always within a bound.
 //
-// Before: demo.ts. After: actor.ts starts the processes; what they report goes to the view and into the result.
+// Before: demo.ts. After: actor.ts starts the processes; what they report goes to the view and into the
+// result.
 
 import { Actor } from './actor.ts';
 import type { MessageOf, PathReport } from './messages.ts';

@@ -1,5 +1,6 @@
-// What the conductor and its three processes say to each other, as JSON over Node's channel between parent and
-// child. Times are milliseconds of the machine's monotonic clock (`stageMs`), the same in every process of it.
+// What the conductor and its three processes say to each other, as JSON over Node's channel between parent
+// and child. Times are milliseconds of the machine's monotonic clock (`stageMs`), the same in every process
+// of it.
 
 /** To the server: listen. To the client: send. To the relay: join them. */
 export interface ServerOrders {
@@ -49,7 +50,9 @@ export type Message =
 
 export type MessageOf<T extends Message['type']> = Extract<Message, { type: T }>;
 
-/** A clock all processes of the machine share: what `process.hrtime` counts does not depend on the process. */
+/**
+ * A clock all processes of the machine share: what `process.hrtime` counts does not depend on the process.
+ */
 export function stageMs(): number {
   return Number(process.hrtime.bigint()) / 1e6;
 }

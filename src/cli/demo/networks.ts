@@ -15,5 +15,6 @@ export const networks: readonly Network[] = [
 /** A row of the manual. */
 export function describe({ title, forward }: Network): string {
   const { rateBitsPerSecond = 0, delayMs = 0, queueBytes = 0 } = forward;
-  return `${title}: ${rateBitsPerSecond / 1e6} Mbit/s, ${delayMs} ms one way, a queue of ${Math.round(queueBytes / 1000)} KB`;
+  const queue = `${Math.round(queueBytes / 1000)} KB`;
+  return `${title}: ${rateBitsPerSecond / 1e6} Mbit/s, ${delayMs} ms one way, a queue of ${queue}`;
 }

@@ -73,6 +73,7 @@ export function capacityBits(scene: {
 
 export function resultLines(result: DemoResult): string[] {
   const share = Math.round((100 * result.goodputMbps) / result.capacityMbps);
+  const rates = `${result.goodputMbps.toFixed(1)} Mbit/s of ${result.capacityMbps.toFixed(1)}`;
   const fallback = result.fallback
     ? `  fallback      plain TCP: ${result.fallback.cause} (seen by the ${result.fallback.seenBy} end)`
     : undefined;
@@ -83,7 +84,7 @@ export function resultLines(result: DemoResult): string[] {
       : 'NOT INTACT: what arrived is not what was sent',
     `  SHA-256       ${result.sha256}`,
     `  time          ${result.seconds.toFixed(1)} s from the first byte to the last`,
-    `  goodput       ${result.goodputMbps.toFixed(1)} Mbit/s of ${result.capacityMbps.toFixed(1)} there were (${share} %)`,
+    `  goodput       ${rates} there were (${share} %)`,
     `  longest stall ${result.longestStallMs.toFixed(0)} ms without a delivered byte`,
     ...result.paths.map(
       path =>

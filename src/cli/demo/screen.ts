@@ -12,14 +12,15 @@ export function openView(output: NodeJS.WriteStream): DemoView {
 export function picture(progress: Progress, columns: number): string[] {
   const { deliveredBytes, totalBytes, elapsedMs, rateMbps, paths } = progress;
   const part = totalBytes > 0 ? deliveredBytes / totalBytes : 0;
-  const tail = ` ${percent(part)}  ${megabytes(deliveredBytes)} of ${megabytes(totalBytes)}  ${mbps(rateMbps)}  ${seconds(elapsedMs)}`;
+  const amounts = `${megabytes(deliveredBytes)} of ${megabytes(totalBytes)}`;
+  const tail = ` ${percent(part)}  ${amounts}  ${mbps(rateMbps)}  ${seconds(elapsedMs)}`;
   const rows = [
     ` ${bar(part, Math.max(columns - tail.length - 4, 8))}${tail}`,
     '',
-    ` ${'path'.padEnd(7)}${'state'.padEnd(17)}${'rate'.padStart(12)}${'RTT'.padStart(9)}${'share'.padStart(8)}`,
+    columnsOf(['path', 'state', 'rate', 'RTT', 'share']),
     ...paths.map(path => {
-      const facts = `${mbps(path.rateMbps).padStart(12)}${rtt(path).padStart(9)}${percent(path.share).padStart(8)}`;
-      const head = ` ${path.title.padEnd(7)}${stateOf(path).padEnd(17)}${facts}`;
+      const facts = [mbps(path.rateMbps), rtt(path), percent(path.share)];
+      const head = columnsOf([path.title, stateOf(path), ...facts]);
       return `${head}  ${bar(path.share, Math.max(columns - head.length - 5, 0))}`;
     }),
   ];
@@ -94,6 +95,11 @@ class LiveView implements DemoView {
   readonly #showCursor = (): void => {
     this.#output.write(showCursor);
   };
+}
+
+/** Two columns from the left, three from the right. */
+function columnsOf([name = '', state = '', rate = '', rtt = '', share = '']: string[]): string {
+  return ` ${name.padEnd(7)}${state.padEnd(17)}${rate.padStart(12)}${rtt.padStart(9)}${share.padStart(8)}`;
 }
 
 function stateOf(path: PathView): string {
