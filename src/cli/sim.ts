@@ -15,8 +15,9 @@ export const usage: string = `mptcp sim [--seeds N] [--from SEED] [--jobs N] [--
 mptcp sim --from SEED --trace
 
 Runs worlds drawn at random from their seeds: hosts, networks and their faults, connections, applications. In
-each it checks that every byte arrives once and in order, that both ends finish, that nothing stands still while
-a path works, that memory stays bounded and that nothing is left afterwards. The same seed gives the same run.
+each it checks that every byte arrives once and in order, that both ends finish, that nothing stands still
+while a path works, that memory stays bounded and that nothing is left afterwards. The same seed gives the
+same run.
 
   --seeds N     how many worlds (default 100)
   --from SEED   the first seed; the others follow it (default 1)
