@@ -92,7 +92,8 @@ test('a socket whose connect threw can be connected properly', () => {
 });
 
 test('listen refuses what it cannot mean', () => {
-  for (const bad of BAD_LISTENS) assertThrows(bad, (...args: never[]) => createServer().listen(...(args as [])));
+  for (const bad of BAD_LISTENS)
+    assertThrows(bad, (...args: never[]) => createServer().listen(...(args as [])));
 });
 
 test('createServer refuses what it cannot mean', () => {

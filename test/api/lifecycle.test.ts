@@ -1,0 +1,120 @@
+// Connections in numbers, processes that end or are ended.
+
+import assert from 'node:assert/strict';
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { connect } from '../../src/api/index.ts';
+import { stackFor } from '../../src/api/stack.ts';
+import { dial, echo, errorOf, pattern, readAll, serve, until } from './world.ts';
+
+const CHILD = fileURLToPath(new URL('./lifecycle-child.js', import.meta.url));
+
+/** Starts the child in one of its roles; resolves to what it says first. */
+async function startChild(scope: { after(callback: () => void): void }, ...args: string[]) {
+  const child: ChildProcess = fork(CHILD, args, { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
+  scope.after(() => void child.kill('SIGKILL'));
+  const [said] = await once(child, 'message');
+  return { child, said: said as { port: number } };
+}
+
+test('1,000 connections in a row, and nothing is left of them', async t => {
+  const serving = await serve(t, { config: FAST_END }, echo);
+  const once1 = async (text: string) => {
+    const client = connect({ port: serving.port, host: serving.host });
+    client.end(text);
+    assert.equal((await readAll(client)).toString(), text);
+  };
+  for (let i = 0; i < 200; i++) await once1(`warm-up ${i}`);
+  const before = heapUsed();
+  for (let i = 0; i < 1000; i++) await once1(`connection ${i}`);
+  const { network, driver } = stackFor({});
+  await until(() => network.openPorts === 0, 'client ports given back', 60_000);
+  await until(() => count(driver.host.connections) === 0, 'no connection left at the client', 60_000);
+  const grown = heapUsed() - before;
+  assert.ok(grown < 8 << 20, `the heap grew by ${grown} bytes`);
+});
+
+test('200 connections at once', async t => {
+  const serving = await serve(t, {}, echo);
+  const clients = Array.from({ length: 200 }, (_, i) => {
+    const client = dial(t, serving);
+    client.end(pattern(20_000, i + 1));
+    return readAll(client);
+  });
+  for (const [i, bytes] of (await Promise.all(clients)).entries()) {
+    assert.ok(bytes.equals(pattern(20_000, i + 1)), `connection ${i}`);
+  }
+});
+
+test('a server killed in the middle of a transfer is an error or an end, not a hang', async t => {
+  const { child, said } = await startChild(t, 'serve');
+  const client = connect({
+    port: said.port,
+    host: '127.0.0.1',
+    config: { dataTimeoutMs: 2000, closeTimeoutMs: 2000 },
+  });
+  client.on('connect', () => {
+    const chunk = pattern(64 << 10);
+    const more = () => {
+      while (!client.destroyed && client.write(chunk));
+    };
+    client.on('drain', more);
+    more();
+  });
+  client.once('data', () => child.kill('SIGKILL'));
+  const started = performance.now();
+  const error = await errorOf(client);
+  assert.match(error.code ?? '', /^(ETIMEDOUT|ECONNRESET|EHOSTUNREACH|EPIPE)$/);
+  assert.ok(performance.now() - started < 30_000);
+});
+
+test('a process with nothing but a finished connection ends', async t => {
+  const serving = await serve(t, {}, echo);
+  const { child } = await startChild(t, 'ask', `${serving.port}`);
+  const [code] = await exitOf(child, 5000);
+  assert.equal(code, 0);
+});
+
+test('an unreferenced server does not keep its process alive, a referenced one does', async t => {
+  const unref = await startChild(t, 'serve-unref');
+  assert.deepEqual(await exitOf(unref.child, 5000), [0, null]);
+  const ref = await startChild(t, 'serve-idle');
+  const client = connect(ref.said.port, '127.0.0.1');
+  await once(client, 'connect');
+  client.destroy();
+  assert.equal(ref.child.exitCode, null);
+});
+
+test('what was written just before the program ends is delivered', async t => {
+  let received = 0;
+  const serving = await serve(t, {}, socket => socket.on('data', part => (received += part.length)));
+  const { child } = await startChild(t, 'send', `${serving.port}`, '3000000');
+  const [code] = await exitOf(child, 20_000);
+  assert.equal(code, 0);
+  assert.equal(received, 3_000_000);
+});
+
+function exitOf(child: ChildProcess, withinMs: number): Promise<unknown[]> {
+  child.disconnect();
+  return Promise.race([
+    once(child, 'exit'),
+    new Promise<never>((_, reject) => {
+      setTimeout(() => reject(new Error(`still running after ${withinMs} ms`)), withinMs).unref();
+    }),
+  ]);
+}
+
+function heapUsed(): number {
+  globalThis.gc?.();
+  return process.memoryUsage().heapUsed;
+}
+
+function count(items: Iterable<unknown>): number {
+  let n = 0;
+  for (const _ of items) n++;
+  return n;
+}
+
+const FAST_END = { timeWaitMs: 200, subflowTimeWaitMs: 200 };
