@@ -31,9 +31,8 @@ export interface NetworkInterface {
   up: boolean;
 }
 
-/** What every connection of a host shares. */
-export class Environment<C extends TcpConfig = TcpConfig> {
-  readonly config: C;
+/** What every connection of a host shares: counters, entropy, the packet being read and the one being written. */
+export class Shared {
   readonly entropy: Entropy;
   readonly counters: Record<CounterName, number>;
   /** Outgoing segment, refilled for each packet. */
@@ -47,8 +46,7 @@ export class Environment<C extends TcpConfig = TcpConfig> {
   private readonly pool: Uint8Array = new Uint8Array(256);
   private poolAt = 256;
 
-  constructor(options: { config: C; entropy: Entropy; counters: Record<CounterName, number> }) {
-    this.config = options.config;
+  constructor(options: { entropy: Entropy; counters: Record<CounterName, number> }) {
     this.entropy = options.entropy;
     this.counters = options.counters;
   }
@@ -63,5 +61,31 @@ export class Environment<C extends TcpConfig = TcpConfig> {
     this.poolAt += 4;
     const p = this.pool;
     return ((p[i] << 24) | (p[i + 1] << 16) | (p[i + 2] << 8) | p[i + 3]) >>> 0;
+  }
+}
+
+/** What a connection is handed: the shared part and the configuration in force for it. */
+export class Environment<C extends TcpConfig = TcpConfig> {
+  readonly config: C;
+  readonly shared: Shared;
+  readonly entropy: Entropy;
+  readonly counters: Record<CounterName, number>;
+  readonly out: Segment;
+
+  constructor(options: { config: C; shared: Shared }) {
+    this.config = options.config;
+    this.shared = options.shared;
+    this.entropy = options.shared.entropy;
+    this.counters = options.shared.counters;
+    this.out = options.shared.out;
+  }
+
+  /** The same host with another configuration. */
+  withConfig(config: C): Environment<C> {
+    return new Environment({ config, shared: this.shared });
+  }
+
+  random32(): number {
+    return this.shared.random32();
   }
 }

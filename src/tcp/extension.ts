@@ -27,6 +27,8 @@ export interface Extension {
    * False: the subflow was ended by this call and the rest of the segment is to be dropped.
    */
   received(segment: Segment, ssn: number, ack: number, now: number): boolean;
+  /** The ACK that would complete a passive handshake; false = ignore the segment, another will come. */
+  admits(segment: Segment): boolean;
   /** A valid RST arrived. */
   resetReceived(segment: Segment, now: number): void;
   /** The handshake completed on this side. */

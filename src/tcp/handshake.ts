@@ -17,7 +17,7 @@ export function openPassive(tcb: Tcb, segment: Segment, now: number): void {
   tcb.synPending = true;
   tcb.progressMs = now;
   tcb.lastReceivedMs = now;
-  tcb.packetBytesIn = tcb.env.inPacketBytes;
+  tcb.packetBytesIn = tcb.env.shared.inPacketBytes;
 }
 
 /** RFC 9293 §3.10.7.3: a segment in SYN-SENT. */
@@ -53,6 +53,7 @@ export function receiveSynSent(tcb: Tcb, segment: Segment, now: number): void {
 
 /** The acknowledgement of our SYN/ACK arrived in SYN-RECEIVED. False: the connection was refused by its owner. */
 export function completeHandshake(tcb: Tcb, segment: Segment, ssn: number, ack: number, now: number): boolean {
+  if (!tcb.extension.admits(segment)) return false;
   sampleHandshake(tcb, now);
   tcb.sndUna = 1;
   tcb.synPending = false;

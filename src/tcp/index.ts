@@ -3,7 +3,7 @@
 export { type ByteStream, Ready, type StreamOwner } from './byte-stream.ts';
 export { TCP_DEFAULTS, type TcpConfig } from './config.ts';
 export { COUNTERS, type CounterName, newCounters } from './counters.ts';
-export { type Entropy, Environment, type NetworkInterface } from './environment.ts';
+export { type Entropy, Environment, type NetworkInterface, Shared } from './environment.ts';
 export type { CloseReason, Extension } from './extension.ts';
 export { openPassive } from './handshake.ts';
 export { receiveSegment } from './input.ts';
@@ -16,7 +16,7 @@ export {
   transmitData,
   transmitFin,
 } from './output.ts';
-export { PlainStream } from './plain-stream.ts';
+export { PlainStream, type PlainStreamOptions } from './plain-stream.ts';
 export { RangeSet } from './range-set.ts';
 export { ReceiveBuffer } from './receive-buffer.ts';
 export { SendBuffer } from './send-buffer.ts';

@@ -12,7 +12,7 @@ import { Timer } from './timers.ts';
 /** Processes one segment for a connection in any state but CLOSED. */
 export function receiveSegment(tcb: Tcb, segment: Segment, now: number): void {
   if (tcb.state === State.CLOSED) return;
-  tcb.packetBytesIn += tcb.env.inPacketBytes;
+  tcb.packetBytesIn += tcb.env.shared.inPacketBytes;
   if (tcb.state === State.SYN_SENT) {
     receiveSynSent(tcb, segment, now);
     return;
@@ -172,7 +172,7 @@ function receivePayload(tcb: Tcb, segment: Segment, ssn: number, now: number): v
   const length = end - start;
   tcb.bytesReceived += length;
   if (length > tcb.rcvMss) tcb.rcvMss = Math.min(length, tcb.payloadMss);
-  tcb.extension.payload(start, tcb.env.inBytes, segment.payloadOffset + (start - ssn), length, now);
+  tcb.extension.payload(start, tcb.env.shared.inBytes, segment.payloadOffset + (start - ssn), length, now);
   if ((tcb.state as State) === State.CLOSED) return;
   if (start > tcb.rcvNxt) {
     // RFC 9293 §3.8.6.3 and RFC 5681 §4.2: beyond a hole, acknowledge at once.

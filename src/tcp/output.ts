@@ -300,8 +300,8 @@ function emit(tcb: Tcb, out: Uint8Array, offset: number, ssn: number, length: nu
   }
   if (!tcb.networkInterface.checksumOffload) writeChecksum(out, offset, header + length);
   env.counters.OutSegs++;
-  env.transmitInterface = tcb.networkInterface.id;
-  env.transmitSegmentSize = Math.max(1, tcb.mss - optionsLength(segment));
+  env.shared.transmitInterface = tcb.networkInterface.id;
+  env.shared.transmitSegmentSize = Math.max(1, tcb.mss - optionsLength(segment));
   tcb.packetBytesOut += header + length;
   tcb.lastSentMs = now;
   if ((segment.flags & Flag.ACK) !== 0) {

@@ -28,7 +28,7 @@ export class PlainStream implements ByteStream, Extension {
   private readonly owner: StreamOwner;
   private readonly sendBuffer: SendBuffer;
   private readonly receiveBuffer: ReceiveBuffer;
-  private readonly sendShift: number;
+  protected readonly sendShift: number;
   private readonly receiveShift: number;
   private peerFinished = false;
   private released = false;
@@ -40,6 +40,13 @@ export class PlainStream implements ByteStream, Extension {
     this.receiveBuffer = options.receiveBuffer;
     this.sendShift = options.sendShift ?? 0;
     this.receiveShift = options.receiveShift ?? 0;
+  }
+
+  /** Takes over a stream in the middle of its life (fallback). */
+  adopt(state: { peerFinished: boolean; released: boolean }): void {
+    this.peerFinished = state.peerFinished;
+    this.released = state.released;
+    this.wantsRoom = true;
   }
 
   // ByteStream
@@ -152,6 +159,10 @@ export class PlainStream implements ByteStream, Extension {
   ackOptions(_segment: Segment, _now: number): void {}
 
   resetOptions(_segment: Segment): void {}
+
+  admits(_segment: Segment): boolean {
+    return true;
+  }
 
   received(_segment: Segment, _ssn: number, _ack: number, _now: number): boolean {
     return true;

@@ -2,7 +2,8 @@
 // also the retransmission buffer. Offsets are stream offsets (JS numbers); the first byte has offset 1.
 // Before it on the walk: api/socket. After it: tcp/output, mptcp/send.
 
-import { copyBytes } from '../wire/copy.ts';
+import { appendSum, onesComplementSum } from '../wire/index.ts';
+import { copyFromRing, copyIntoRing, moveRing } from './ring.ts';
 
 const INITIAL_CAPACITY = 16 * 1024;
 
@@ -47,6 +48,14 @@ export class SendBuffer {
     copyFromRing(this.ring, from, length, out, outOffset);
   }
 
+  /** One's complement sum of [from, from + length) for the DSS checksum (RFC 8684 §3.3.1). */
+  sum(from: number, length: number): number {
+    const position = from % this.ring.length;
+    const first = Math.min(length, this.ring.length - position);
+    const sum = onesComplementSum(this.ring, position, first);
+    return first === length ? sum : appendSum(sum, first, onesComplementSum(this.ring, 0, length - first));
+  }
+
   /** Forgets everything below `offset`. */
   release(offset: number): void {
     if (offset > this.start) this.start = Math.min(offset, this.end);
@@ -65,43 +74,6 @@ export class SendBuffer {
     moveRing(this.ring, larger, this.start, this.end - this.start);
     this.ring = larger;
   }
-}
-
-/** Copies `length` bytes of `source` to ring position `at` (ring lengths are powers of two). */
-export function copyIntoRing(
-  ring: Uint8Array,
-  at: number,
-  source: Uint8Array,
-  sourceOffset: number,
-  length: number,
-): void {
-  const position = at % ring.length;
-  const first = Math.min(length, ring.length - position);
-  copyBytes(source, sourceOffset, ring, position, first);
-  if (first < length) copyBytes(source, sourceOffset + first, ring, 0, length - first);
-}
-
-/** Copies `length` bytes from ring position `at`. */
-export function copyFromRing(
-  ring: Uint8Array,
-  at: number,
-  length: number,
-  out: Uint8Array,
-  outOffset: number,
-): void {
-  const position = at % ring.length;
-  const first = Math.min(length, ring.length - position);
-  copyBytes(ring, position, out, outOffset, first);
-  if (first < length) copyBytes(ring, 0, out, outOffset + first, length - first);
-}
-
-/** Moves the bytes [start, start + length) of one ring to the same offsets of another. */
-export function moveRing(from: Uint8Array, to: Uint8Array, start: number, length: number): void {
-  if (length === 0 || from.length === 0) return;
-  const position = start % from.length;
-  const first = Math.min(length, from.length - position);
-  copyIntoRing(to, start, from, position, first);
-  if (first < length) copyIntoRing(to, start + first, from, 0, length - first);
 }
 
 const EMPTY: Uint8Array = new Uint8Array(0);

@@ -1,0 +1,50 @@
+// Decides the configuration of a host: everything of TCP and MPTCP plus the limits of a whole host.
+
+import { MPTCP_DEFAULTS, type MptcpConfig } from '../mptcp/index.ts';
+import { HostError } from './errors.ts';
+
+export interface Config extends MptcpConfig {
+  /** Half-open connections of one listener (Linux: tcp_max_syn_backlog). */
+  maxHalfOpen: number;
+  /** Connections waiting to be accepted, unless `listen` says otherwise (Linux: somaxconn). */
+  backlog: number;
+  /** Resets answered to segments of unknown connections, per second. */
+  rstPerSecond: number;
+  /** Ephemeral ports (Linux: ip_local_port_range). */
+  ephemeralFirst: number;
+  ephemeralLast: number;
+}
+
+export const DEFAULT_CONFIG: Config = {
+  ...MPTCP_DEFAULTS,
+  maxHalfOpen: 1024,
+  backlog: 511,
+  rstPerSecond: 100,
+  ephemeralFirst: 32_768,
+  ephemeralLast: 60_999,
+};
+
+/** Defaults with `overrides` laid over them; unknown keys and impossible values are refused by name. */
+export function mergeConfig(base: Config, overrides: Partial<Config> | undefined): Config {
+  if (overrides === undefined) return base;
+  const merged: Record<string, unknown> = { ...base };
+  for (const [key, value] of Object.entries(overrides)) {
+    if (value === undefined) continue;
+    if (!(key in base)) {
+      throw new HostError('EINVAL', `unknown configuration key '${key}'`);
+    }
+    const expected = typeof base[key as keyof Config];
+    if (typeof value !== expected) {
+      throw new HostError('EINVAL', `configuration '${key}' must be a ${expected}, not ${String(value)}`);
+    }
+    if (typeof value === 'number' && (!(value >= 0) || value === Infinity)) {
+      throw new HostError('EINVAL', `configuration '${key}' must be a finite number ≥ 0, not ${value}`);
+    }
+    merged[key] = value;
+  }
+  const config = merged as unknown as Config;
+  if (config.congestion !== 'cubic' && config.congestion !== 'reno') {
+    throw new HostError('EINVAL', `unknown congestion controller '${config.congestion}': use cubic or reno`);
+  }
+  return config;
+}

@@ -1,0 +1,260 @@
+// Decides what a connection looks like to whoever drives the host: one object for its whole life, whatever
+// carries it – Multipath TCP, plain TCP, or the one after falling back to the other.
+// Before on the walk: mptcp or tcp/plain-stream. After: api/socket (or the simulator's applications).
+
+import {
+  type FallbackInfo,
+  type FlowRequest,
+  type MultipathConnection,
+  type MultipathInfo,
+  type MultipathOwner,
+  type Notice,
+  type PathOptions,
+} from '../mptcp/index.ts';
+import { type ByteStream, type CloseReason, type PlainStream, Ready, type Tcb } from '../tcp/index.ts';
+import { formatAddress } from '../wire/index.ts';
+import type { HeapItem } from './deadline-heap.ts';
+import type { Host } from './host.ts';
+import type { Listener } from './listener.ts';
+
+export interface Endpoint {
+  readonly address: string;
+  readonly port: number;
+  readonly family: 4 | 6;
+}
+
+export class Connection implements MultipathOwner, HeapItem {
+  readonly id: number;
+  userData: unknown = undefined;
+  /** errno-like code once the connection failed; null while it has not. */
+  error: string | null = null;
+  /** One sentence about `error`. */
+  errorReason = '';
+  heapIndex = -1;
+  deadlineMs: number = Infinity;
+  /** Queued for transmission / in the ready queue (host). */
+  dirty = false;
+  readyQueued = false;
+  /** RFC 8684 §4: the addresses of the first subflow, for ever. */
+  local: Endpoint = UNKNOWN;
+  remote: Endpoint = UNKNOWN;
+  stream!: ByteStream;
+  /** The MPTCP side while there is one; null for plain TCP from the start. */
+  multipathSide: MultipathConnection | null = null;
+  private readonly host: Host;
+  private listener: Listener | null;
+  private readyBits = 0;
+  private readonly notices: Notice[] = [];
+  private isClosed = false;
+  private wasConnected = false;
+
+  constructor(options: { id: number; host: Host; listener: Listener | null }) {
+    this.id = options.id;
+    this.host = options.host;
+    this.listener = options.listener;
+  }
+
+  /** Ready bits since the last call. */
+  takeEvents(): number {
+    const bits = this.readyBits;
+    this.readyBits = 0;
+    return bits;
+  }
+
+  nextNotice(): Notice | undefined {
+    return this.notices.shift();
+  }
+
+  get connected(): boolean {
+    return this.wasConnected;
+  }
+
+  get closed(): boolean {
+    return this.isClosed;
+  }
+
+  get readableBytes(): number {
+    return this.stream.readableBytes;
+  }
+
+  /** The peer has finished sending and everything was read. */
+  get ended(): boolean {
+    return this.stream.ended;
+  }
+
+  get writableBytes(): number {
+    return this.isClosed ? 0 : this.stream.writableBytes;
+  }
+
+  get unsentBytes(): number {
+    return this.stream.unsentBytes();
+  }
+
+  get unacknowledgedBytes(): number {
+    return this.stream.unacknowledgedBytes;
+  }
+
+  /** Copies up to `length` received bytes; returns how many. Opens the window. */
+  read(into: Uint8Array, offset: number, length: number, now: number): number {
+    const taken = this.stream.read(into, offset, length, now);
+    if (taken > 0) this.host.touch(this);
+    return taken;
+  }
+
+  /** Takes up to `length` bytes; returns how many. WRITABLE follows when fewer were taken. */
+  write(bytes: Uint8Array, offset: number, length: number, now: number): number {
+    if (this.isClosed) return 0;
+    const taken = this.stream.write(bytes, offset, length, now);
+    if (taken > 0) this.host.touch(this);
+    return taken;
+  }
+
+  /** No more writes: the end follows what is queued. */
+  shutdown(now: number): void {
+    this.stream.shutdown(now);
+    this.host.touch(this);
+  }
+
+  /** The application lets go: queued data is still delivered, nothing more is read. */
+  close(now: number): void {
+    this.stream.close(now);
+    this.host.touch(this);
+  }
+
+  /** Ends the connection at once (RST, MP_FASTCLOSE). */
+  abort(now: number): void {
+    this.stream.abort(now);
+    this.host.touch(this);
+  }
+
+  setNoDelay(on: boolean, _now: number): void {
+    this.stream.setNoDelay(on);
+    this.host.touch(this);
+  }
+
+  /** `idleMs` 0 = the configured idle time. */
+  setKeepAlive(on: boolean, idleMs: number, now: number): void {
+    this.stream.setKeepAlive(on, idleMs, now);
+    this.host.touch(this);
+  }
+
+  /** Adds a path; a subflow is opened over it when the connection may have more. */
+  addPath(path: PathOptions, now: number): void {
+    this.multipathSide?.addPath(path, now);
+    this.host.touch(this);
+  }
+
+  /** Stops using an interface for this connection; its subflows are closed. */
+  removePath(interfaceId: number, now: number): void {
+    this.multipathSide?.removePath(interfaceId, now);
+    this.host.touch(this);
+  }
+
+  /** Makes a subflow backup or regular, here and (MP_PRIO) at the peer. */
+  setBackup(subflowId: number, backup: boolean, now: number): void {
+    this.multipathSide?.setBackup(subflowId, backup, now);
+    this.host.touch(this);
+  }
+
+  /** Answers a `flow` notice: the link has opened this local port. */
+  flowOpened(requestId: number, localPort: number, now: number): void {
+    this.multipathSide?.flowOpened(requestId, localPort, now);
+    this.host.touch(this);
+  }
+
+  /** Answers a `flow` notice: the link could not. */
+  flowFailed(requestId: number, now: number): void {
+    this.multipathSide?.flowFailed(requestId, now);
+    this.host.touch(this);
+  }
+
+  /** Snapshot for people and programs: plain JSON. */
+  multipath(): MultipathInfo {
+    if (this.multipathSide !== null) return this.multipathSide.info();
+    return { active: false, fallback: null, token: null, subflows: [this.host.plainSubflowInfo(this)] };
+  }
+
+  // StreamOwner, MultipathOwner
+
+  streamReady(bits: number): void {
+    if ((bits & Ready.CONNECTED) !== 0 && !this.wasConnected) {
+      this.wasConnected = true;
+      this.leaveHalfOpen();
+    }
+    this.readyBits |= bits;
+    this.host.endpointReady(this);
+  }
+
+  streamClosed(reason: CloseReason): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.error = reason.code;
+    this.errorReason = reason.text;
+    this.leaveHalfOpen();
+    this.readyBits |= Ready.CLOSED;
+    this.host.endpointReady(this);
+    this.host.touch(this);
+  }
+
+  fellBack(plain: PlainStream, info: FallbackInfo): void {
+    this.stream = plain;
+    this.notice({ type: 'fallback', cause: info.cause, seenBy: info.seenBy });
+  }
+
+  notice(notice: Notice): void {
+    this.notices.push(notice);
+    this.readyBits |= Ready.NOTICE;
+    this.host.endpointReady(this);
+  }
+
+  requestFlow(request: FlowRequest): boolean {
+    if (!this.host.externalPorts) return false;
+    this.notice({ type: 'flow', request });
+    return true;
+  }
+
+  createTcb(options: Parameters<MultipathOwner['createTcb']>[0]): Tcb | null {
+    return this.host.createTcb(this, options);
+  }
+
+  tcbReleased(tcb: Tcb): void {
+    this.host.releaseTcb(tcb);
+  }
+
+  isTokenFree(token: number): boolean {
+    return this.host.isTokenFree(token);
+  }
+
+  tokenChosen(token: number): void {
+    if (this.multipathSide !== null) this.host.registerToken(token, this.multipathSide);
+  }
+
+  tokenDropped(token: number): void {
+    this.host.unregisterToken(token);
+  }
+
+  interfaceFor(id: number): ReturnType<Host['interfaceOf']> {
+    return this.host.interfaceOf(id);
+  }
+
+  /** Notes the addresses of the first subflow (host). */
+  setEndpoints(tcb: Tcb): void {
+    const w = tcb.remoteWords;
+    const family = tcb.networkInterface.family;
+    this.local = { address: tcb.networkInterface.address, port: tcb.localPort, family };
+    this.remote = { address: formatAddress(w[0], w[1], w[2], w[3]), port: tcb.remotePort, family };
+  }
+
+  /** The handshake is over, one way or the other: the listener counts one half-open connection less. */
+  private leaveHalfOpen(): void {
+    const listener = this.listener;
+    if (listener === null) return;
+    this.listener = null;
+    listener.halfOpen--;
+    if (this.isClosed) return;
+    if (listener.closed) this.host.abortLater(this);
+    else listener.established(this);
+  }
+}
+
+const UNKNOWN: Endpoint = { address: '', port: 0, family: 4 };

@@ -1,0 +1,573 @@
+// Decides how packets, timers and applications meet: the five verbs of the core (receive, transmit, nextDeadline,
+// expire, nextReady). Owns interfaces, ports, listeners, tokens and connections; no clock, no I/O.
+// Before on the walk: link (in), api/socket (out). After: tcp/input (in), link (out).
+
+import {
+  MultipathConnection,
+  type PathOptions,
+  ResetReason,
+  type SubflowInfo,
+  validCapableSyn,
+} from '../mptcp/index.ts';
+import {
+  type CounterName,
+  type Entropy,
+  Environment,
+  type Extension,
+  isSynchronized,
+  type NetworkInterface,
+  newCounters,
+  openPassive,
+  PlainStream,
+  ReceiveBuffer,
+  receiveSegment,
+  SendBuffer,
+  Shared,
+  State,
+  Tcb,
+} from '../tcp/index.ts';
+import { decodePacket, Flag, formatAddress, Mp, parseAddress, Segment, verifyChecksum } from '../wire/index.ts';
+import { type Config, DEFAULT_CONFIG, mergeConfig } from './config.ts';
+import { Connection } from './connection.ts';
+import { DeadlineHeap } from './deadline-heap.ts';
+import { Demultiplexer } from './demux.ts';
+import { HostError } from './errors.ts';
+import { InitialSequence } from './initial-sequence.ts';
+import { type AdvertisedAddress, Listener } from './listener.ts';
+import { ResetQueue } from './reset-queue.ts';
+
+export interface HostOptions {
+  entropy: Entropy;
+  config?: Partial<Config>;
+  /** The link decides local ports (TCP-in-UDP): further subflows are asked for by `flow` notices. */
+  externalPorts?: boolean;
+}
+
+export interface InterfaceOptions {
+  /** Address literal, IPv4 or IPv6. */
+  address: string;
+  name?: string;
+  /** Largest IP packet in bytes (default 1,500). */
+  mtu?: number;
+  /** Largest packet the link takes and splits itself (default 65,535). */
+  gsoMax?: number;
+  /** TCP checksums are neither computed nor verified (default false). */
+  checksumOffload?: boolean;
+}
+
+export interface ConnectOptions {
+  remote: { address: string; port: number };
+  /** The first carries the initial subflow. */
+  paths: readonly PathOptions[];
+  multipath?: boolean;
+  checksum?: boolean;
+  noDelay?: boolean;
+  keepAliveMs?: number;
+  config?: Partial<Config>;
+}
+
+export interface ListenOptions {
+  port: number;
+  address?: string;
+  backlog?: number;
+  multipath?: boolean;
+  advertise?: readonly AdvertisedAddress[];
+}
+
+export class Host {
+  readonly externalPorts: boolean;
+  readonly config: Config;
+  private readonly env: Environment<Config>;
+  private readonly segment: Segment = new Segment();
+  private readonly interfaces: Map<number, NetworkInterface> = new Map();
+  private readonly listeners: Map<number, Listener[]> = new Map();
+  private readonly tokens: Map<number, MultipathConnection> = new Map();
+  private readonly demux: Demultiplexer = new Demultiplexer();
+  private readonly heap: DeadlineHeap<Connection> = new DeadlineHeap();
+  private readonly live: Set<Connection> = new Set();
+  private readonly dirty: Connection[] = [];
+  private dirtyHead = 0;
+  private readonly ready: (Connection | Listener)[] = [];
+  private readyHead = 0;
+  private readonly released: { interfaceId: number; localPort: number }[] = [];
+  private readonly resets: ResetQueue;
+  private readonly initialSequence: InitialSequence;
+  private nextInterfaceId = 1;
+  private nextConnectionId = 1;
+
+  constructor(options: HostOptions) {
+    this.config = mergeConfig(DEFAULT_CONFIG, options.config);
+    this.externalPorts = options.externalPorts ?? false;
+    const shared = new Shared({ entropy: options.entropy, counters: newCounters() });
+    this.env = new Environment({ config: this.config, shared });
+    this.resets = new ResetQueue(this.env, this.config.rstPerSecond);
+    this.initialSequence = new InitialSequence(options.entropy);
+  }
+
+  get counters(): Record<CounterName, number> {
+    return this.env.counters;
+  }
+
+  /** Connections that still hold state, TIME-WAIT included. */
+  get connections(): Iterable<Connection> {
+    return this.live;
+  }
+
+  /** Interface of the packet that `transmit` just wrote. */
+  get transmitInterface(): number {
+    return this.env.shared.transmitInterface;
+  }
+
+  /** Largest payload per wire packet of the packet that `transmit` just wrote. */
+  get transmitSegmentSize(): number {
+    return this.env.shared.transmitSegmentSize;
+  }
+
+  /** Attaches one local address. Returns its id (≥ 1). */
+  addInterface(options: InterfaceOptions): number {
+    const words = new Int32Array(4);
+    const family = parseAddress(options.address, words);
+    if (family === 0) throw new HostError('EINVAL', `'${options.address}' is not an IP address`);
+    const mtu = options.mtu ?? 1500;
+    if (!(mtu >= 576 && mtu <= 65_535)) throw new HostError('EINVAL', `mtu ${mtu} is not within 576 and 65,535`);
+    const id = this.nextInterfaceId++;
+    this.interfaces.set(id, {
+      id,
+      name: options.name ?? options.address,
+      address: formatAddress(words[0], words[1], words[2], words[3]),
+      family,
+      words,
+      mtu,
+      gsoMax: Math.max(mtu, Math.min(options.gsoMax ?? 65_535, 65_535)),
+      checksumOffload: options.checksumOffload ?? false,
+      up: true,
+    });
+    return id;
+  }
+
+  /** The address has gone: its subflows end, connections go on over other paths, listeners keep the rest. */
+  removeInterface(id: number, now: number): void {
+    const networkInterface = this.interfaces.get(id);
+    if (networkInterface === undefined) return;
+    networkInterface.up = false;
+    this.interfaces.delete(id);
+    for (const connection of [...this.live]) {
+      if (connection.multipathSide !== null) {
+        connection.multipathSide.interfaceGone(id, now);
+      } else {
+        const tcb = tcbOf(connection);
+        if (tcb.networkInterface.id === id) {
+          tcb.close({ code: 'ENETDOWN', text: `the local address ${networkInterface.address} has gone` }, now);
+        }
+      }
+      this.touch(connection);
+    }
+  }
+
+  /** The link found that packets must be smaller (EMSGSIZE, path MTU discovery). */
+  setMtu(id: number, mtu: number, _now: number): void {
+    const networkInterface = this.interfaces.get(id);
+    if (networkInterface === undefined) return;
+    networkInterface.mtu = Math.max(576, Math.floor(mtu));
+    for (const connection of this.live) {
+      if (connection.multipathSide !== null) connection.multipathSide.limitMtu(id, networkInterface.mtu);
+      else if (tcbOf(connection).networkInterface.id === id) tcbOf(connection).limitMtu(networkInterface.mtu);
+    }
+  }
+
+  interfaceOf(id: number): NetworkInterface | null {
+    return this.interfaces.get(id) ?? null;
+  }
+
+  /** Verb 1: takes one raw IP packet that arrived on an interface. Malformed ones are counted and dropped. */
+  receive(interfaceId: number, bytes: Uint8Array, offset: number, length: number, now: number): void {
+    const networkInterface = this.interfaces.get(interfaceId);
+    const segment = this.segment;
+    if (networkInterface === undefined || !decodePacket(segment, bytes, offset, length)) {
+      this.counters.MalformedDrops++;
+      return;
+    }
+    if (!networkInterface.checksumOffload && !verifyChecksum(bytes, offset, length)) {
+      this.counters.InCsumErrors++;
+      return;
+    }
+    if (!isAddressed(segment, networkInterface)) {
+      this.counters.NoSocketDrops++;
+      return;
+    }
+    this.counters.InSegs++;
+    this.env.shared.inBytes = bytes;
+    this.env.shared.inPacketBytes = length;
+    const tcb = this.demux.find(segment, interfaceId);
+    if (tcb !== null && tcb.state !== State.CLOSED) {
+      if (!this.reopens(tcb, segment, now)) {
+        this.deliver(tcb, segment, networkInterface, now);
+        return;
+      }
+    }
+    this.unknown(segment, networkInterface, now);
+  }
+
+  /** Verb 2: writes one raw IP packet of at most 65,535 bytes; returns its length, 0 when nothing is to be sent. */
+  transmit(out: Uint8Array, offset: number, now: number): number {
+    const reset = this.resets.transmit(out, offset);
+    if (reset > 0) return reset;
+    while (this.dirtyHead < this.dirty.length) {
+      const connection = this.dirty[this.dirtyHead];
+      const length = connection.stream.transmit(out, offset, now);
+      if (length > 0) return length;
+      this.dirtyHead++;
+      connection.dirty = false;
+      this.settle(connection);
+    }
+    this.dirty.length = 0;
+    this.dirtyHead = 0;
+    return 0;
+  }
+
+  /** Verb 3: when `expire` must be called at the latest, in ms; Infinity when no timer runs. */
+  nextDeadline(): number {
+    return this.heap.earliestMs;
+  }
+
+  /** Verb 4: lets every deadline at or before `now` pass. */
+  expire(now: number): void {
+    for (let first = this.heap.first(); first !== undefined && first.deadlineMs <= now; first = this.heap.first()) {
+      this.heap.remove(first);
+      first.stream.expire(now);
+      this.touch(first);
+    }
+  }
+
+  /** Verb 5: the next endpoint with news, each at most once until its `takeEvents`. */
+  nextReady(): Connection | Listener | undefined {
+    if (this.readyHead >= this.ready.length) {
+      this.ready.length = 0;
+      this.readyHead = 0;
+      return undefined;
+    }
+    const endpoint = this.ready[this.readyHead++];
+    endpoint.readyQueued = false;
+    return endpoint;
+  }
+
+  /** A local port that no connection uses any more. */
+  nextReleased(): { interfaceId: number; localPort: number } | undefined {
+    return this.released.shift();
+  }
+
+  /** Opens a connection. Throws HostError for impossible options; network failures come as CLOSED with `error`. */
+  connect(options: ConnectOptions, now: number): Connection {
+    const first = options.paths[0];
+    if (first === undefined) throw new HostError('EINVAL', 'connect needs at least one path');
+    const target = first.remote ?? options.remote;
+    const remoteWords = new Int32Array(4);
+    const family = parseAddress(target.address, remoteWords);
+    if (family === 0) throw new HostError('EINVAL', `'${target.address}' is not an IP address`);
+    const networkInterface = this.interfaces.get(first.interfaceId);
+    if (networkInterface === undefined) throw new HostError('EINVAL', `no interface ${first.interfaceId}`);
+    if (networkInterface.family !== family) {
+      throw new HostError('EAFNOSUPPORT', `${networkInterface.address} cannot reach ${target.address}`);
+    }
+    const checksum = options.checksum === undefined ? {} : { checksum: options.checksum };
+    const overridden = options.config !== undefined || options.checksum !== undefined;
+    const config = overridden ? mergeConfig(this.config, { ...options.config, ...checksum }) : this.config;
+    const env = this.environmentFor(config);
+    const connection = new Connection({ id: this.nextConnectionId++, host: this, listener: null });
+    const endpoint = { networkInterface, localPort: first.localPort ?? 0, remoteWords, remotePort: target.port };
+    if (options.multipath ?? true) {
+      const side = new MultipathConnection({ env, owner: connection, client: true });
+      connection.multipathSide = side;
+      connection.stream = side;
+      side.connect({ ...endpoint, paths: options.paths, remote: options.remote }, now);
+    } else {
+      this.openPlain(connection, env, endpoint).open(now);
+    }
+    if (options.noDelay) connection.stream.setNoDelay(true);
+    if (options.keepAliveMs) connection.stream.setKeepAlive(true, options.keepAliveMs, now);
+    this.live.add(connection);
+    this.touch(connection);
+    return connection;
+  }
+
+  /** Accepts connections on a port of all interfaces, or of one address. */
+  listen(options: ListenOptions): Listener {
+    const { port } = options;
+    if (!Number.isInteger(port) || port < 1 || port > 65_535) {
+      throw new HostError('EINVAL', `port ${port} is not within 1 and 65,535`);
+    }
+    const interfaceId = options.address === undefined ? null : this.interfaceByAddress(options.address);
+    const present = this.listeners.get(port) ?? [];
+    if (present.some(l => l.interfaceId === null || interfaceId === null || l.interfaceId === interfaceId)) {
+      throw new HostError('EADDRINUSE', `port ${port} is already listened on`);
+    }
+    const listener = new Listener({
+      host: this,
+      port,
+      interfaceId,
+      backlog: options.backlog ?? this.config.backlog,
+      multipath: options.multipath ?? true,
+      advertise: options.advertise ?? [],
+    });
+    this.listeners.set(port, [...present, listener]);
+    return listener;
+  }
+
+  // For connections and listeners of this room.
+
+  /** Queues a connection for transmission and for its deadline to be read again. */
+  touch(connection: Connection): void {
+    if (connection.dirty) return;
+    connection.dirty = true;
+    this.dirty.push(connection);
+  }
+
+  endpointReady(endpoint: Connection | Listener): void {
+    if (endpoint.readyQueued) return;
+    endpoint.readyQueued = true;
+    this.ready.push(endpoint);
+  }
+
+  /** A connection was established for a listener that has closed meanwhile. */
+  abortLater(connection: Connection): void {
+    connection.stream.abort(0);
+    this.touch(connection);
+  }
+
+  removeListener(listener: Listener): void {
+    const left = (this.listeners.get(listener.port) ?? []).filter(l => l !== listener);
+    if (left.length > 0) this.listeners.set(listener.port, left);
+    else this.listeners.delete(listener.port);
+  }
+
+  /** Creates and registers a TCP block; null when the interface has gone or no port is free. */
+  createTcb(connection: Connection, options: CreateTcbOptions): Tcb | null {
+    const networkInterface = options.networkInterface;
+    if (!networkInterface.up) return null;
+    const localPort = options.localPort > 0 ? options.localPort : this.ephemeralPort(options);
+    if (localPort === 0) return null;
+    if (this.demux.has(networkInterface.id, localPort, options.remoteWords, options.remotePort)) return null;
+    const tcb = new Tcb({
+      env: options.env,
+      networkInterface,
+      localPort,
+      remoteWords: options.remoteWords,
+      remotePort: options.remotePort,
+      iss: this.initialSequence.next({ ...options, localPort, now: options.now }),
+      extension: options.extension,
+      owner: connection,
+    });
+    this.demux.add(tcb);
+    return tcb;
+  }
+
+  releaseTcb(tcb: Tcb): void {
+    if (!this.demux.remove(tcb) || tcb.passive) return;
+    this.released.push({ interfaceId: tcb.networkInterface.id, localPort: tcb.localPort });
+  }
+
+  isTokenFree(token: number): boolean {
+    return !this.tokens.has(token);
+  }
+
+  registerToken(token: number, side: MultipathConnection): void {
+    this.tokens.set(token, side);
+  }
+
+  unregisterToken(token: number): void {
+    this.tokens.delete(token);
+  }
+
+  /** The one subflow of a plain TCP connection, in the words of MPTCP. */
+  plainSubflowInfo(connection: Connection): SubflowInfo {
+    const tcb = tcbOf(connection);
+    return {
+      id: 0,
+      name: tcb.networkInterface.name,
+      interfaceId: tcb.networkInterface.id,
+      local: { address: connection.local.address, port: connection.local.port },
+      remote: { address: connection.remote.address, port: connection.remote.port },
+      state: connection.closed ? 'closed' : isSynchronized(tcb.state) ? 'active' : 'connecting',
+      backup: false,
+      rttMs: tcb.rtt.srttMs,
+      cwndBytes: tcb.congestion.cwndBytes,
+      bytesSent: tcb.bytesSent,
+      bytesReceived: tcb.bytesReceived,
+      bytesReinjected: 0,
+    };
+  }
+
+  // Inside.
+
+  private environmentFor(config: Config): Environment<Config> {
+    return config === this.config ? this.env : this.env.withConfig(config);
+  }
+
+  private interfaceByAddress(address: string): number {
+    const words = new Int32Array(4);
+    if (parseAddress(address, words) === 0) throw new HostError('EINVAL', `'${address}' is not an IP address`);
+    for (const networkInterface of this.interfaces.values()) {
+      if (networkInterface.words.every((word, i) => word === words[i])) return networkInterface.id;
+    }
+    throw new HostError('EADDRNOTAVAIL', `${address} is not an address of this host`);
+  }
+
+  private openPlain(connection: Connection, env: Environment<Config>, endpoint: PlainEndpoint): Tcb {
+    const config = env.config;
+    const stream = new PlainStream({
+      owner: connection,
+      sendBuffer: new SendBuffer({ firstOffset: 1, limitBytes: config.sendBufferBytes }),
+      receiveBuffer: new ReceiveBuffer({ firstOffset: 1, limitBytes: config.receiveBufferBytes }),
+    });
+    connection.stream = stream;
+    const tcb = this.createTcb(connection, { ...endpoint, env, extension: stream, now: 0 });
+    if (tcb === null) throw new HostError('EADDRINUSE', 'no local port is free for this destination');
+    stream.tcb = tcb;
+    connection.setEndpoints(tcb);
+    return tcb;
+  }
+
+  private deliver(tcb: Tcb, segment: Segment, networkInterface: NetworkInterface, now: number): void {
+    if (tcb.state === State.SYN_SENT && (segment.flags & Flag.ACK) !== 0 && tcb.unwrapAck(segment.ack) !== 1) {
+      // RFC 9293 §3.10.7.3: an acknowledgement of something never sent.
+      this.resets.answer(segment, networkInterface, -1, now);
+      return;
+    }
+    receiveSegment(tcb, segment, now);
+    this.touch(tcb.owner as Connection);
+  }
+
+  /** RFC 6191, RFC 9293 §3.6.1: a newer SYN may end TIME-WAIT early. */
+  private reopens(tcb: Tcb, segment: Segment, now: number): boolean {
+    if (tcb.state !== State.TIME_WAIT || (segment.flags & (Flag.SYN | Flag.ACK)) !== Flag.SYN) return false;
+    const newer = tcb.timestamps && segment.hasTimestamps && ((segment.tsVal - tcb.tsRecent) | 0) > 0;
+    if (!newer && tcb.unwrapSeq(segment.seq) <= tcb.rcvNxt) return false;
+    tcb.close({ code: null, text: 'a new connection took over' }, now);
+    this.touch(tcb.owner as Connection);
+    this.demux.remove(tcb);
+    return true;
+  }
+
+  /** A segment without a connection: a SYN for a listener or a join, otherwise a reset. */
+  private unknown(segment: Segment, networkInterface: NetworkInterface, now: number): void {
+    const flags = segment.flags;
+    if ((flags & Flag.SYN) === 0 || (flags & (Flag.ACK | Flag.RST)) !== 0) {
+      this.counters.NoSocketDrops++;
+      this.resets.answer(segment, networkInterface, -1, now);
+      return;
+    }
+    if ((segment.mp & Mp.JOIN) !== 0) {
+      this.join(segment, networkInterface, now);
+      return;
+    }
+    const listener = this.listenerFor(segment.dstPort, networkInterface.id);
+    if (listener === null) {
+      this.resets.answer(segment, networkInterface, -1, now);
+      return;
+    }
+    if (listener.halfOpen >= this.config.maxHalfOpen || listener.isFull) {
+      this.counters.ListenOverflows++;
+      this.counters.ListenDrops++;
+      return;
+    }
+    this.accept(listener, segment, networkInterface, now);
+  }
+
+  /** RFC 8684 §3.2: joins are found by token, whatever their port. */
+  private join(segment: Segment, networkInterface: NetworkInterface, now: number): void {
+    this.counters.MPJoinSynRx++;
+    const side = this.tokens.get(segment.joinToken);
+    if (side === undefined) {
+      this.counters.MPJoinNoTokenFound++;
+      this.resets.answer(segment, networkInterface, ResetReason.MPTCP, now);
+      return;
+    }
+    const refusal = side.joinRequested(segment, networkInterface, now);
+    if (refusal >= 0) {
+      this.counters.MPJoinRejected++;
+      this.resets.answer(segment, networkInterface, refusal, now);
+    }
+    this.touch(side.owner as Connection);
+  }
+
+  private accept(listener: Listener, segment: Segment, networkInterface: NetworkInterface, now: number): void {
+    const remoteWords = Int32Array.of(segment.src0, segment.src1, segment.src2, segment.src3);
+    const endpoint = { networkInterface, localPort: segment.dstPort, remoteWords, remotePort: segment.srcPort };
+    const connection = new Connection({ id: this.nextConnectionId++, host: this, listener });
+    let tcb: Tcb | null;
+    if (listener.multipath && validCapableSyn(segment)) {
+      const side = new MultipathConnection({ env: this.env, owner: connection, client: false });
+      connection.multipathSide = side;
+      connection.stream = side;
+      tcb = side.accept({ ...endpoint, advertise: listener.advertise }, segment, now);
+    } else {
+      tcb = this.openPlain(connection, this.env, endpoint);
+      openPassive(tcb, segment, now);
+    }
+    if (tcb === null) return;
+    listener.halfOpen++;
+    connection.setEndpoints(tcb);
+    this.live.add(connection);
+    this.touch(connection);
+  }
+
+  private listenerFor(port: number, interfaceId: number): Listener | null {
+    const present = this.listeners.get(port);
+    if (present === undefined) return null;
+    for (const listener of present) {
+      if (listener.interfaceId === null || listener.interfaceId === interfaceId) return listener;
+    }
+    return null;
+  }
+
+  /** RFC 6056: a random start, then the next free one. */
+  private ephemeralPort(options: CreateTcbOptions): number {
+    const { ephemeralFirst, ephemeralLast } = this.config;
+    const range = ephemeralLast - ephemeralFirst + 1;
+    const start = this.env.random32() % range;
+    for (let i = 0; i < range; i++) {
+      const port = ephemeralFirst + ((start + i) % range);
+      const taken =
+        this.listeners.has(port) ||
+        this.demux.has(options.networkInterface.id, port, options.remoteWords, options.remotePort);
+      if (!taken) return port;
+    }
+    return 0;
+  }
+
+  /** After its transmissions: reads the connection's deadline again and forgets it when nothing is left. */
+  private settle(connection: Connection): void {
+    const stream = connection.stream;
+    if (stream.isReleased) {
+      this.heap.remove(connection);
+      const isPlain = stream !== (connection.multipathSide as unknown);
+      if (this.live.delete(connection) && isPlain) this.releaseTcb(tcbOf(connection));
+      return;
+    }
+    this.heap.set(connection, stream.nextDeadline());
+  }
+}
+
+interface PlainEndpoint {
+  networkInterface: NetworkInterface;
+  localPort: number;
+  remoteWords: Int32Array;
+  remotePort: number;
+}
+
+interface CreateTcbOptions extends PlainEndpoint {
+  env: Environment;
+  extension: Extension;
+  now: number;
+}
+
+function tcbOf(connection: Connection): Tcb {
+  return (connection.stream as PlainStream).tcb;
+}
+
+function isAddressed(segment: Segment, networkInterface: NetworkInterface): boolean {
+  const words = networkInterface.words;
+  return (
+    segment.dst3 === words[3] && segment.dst2 === words[2] && segment.dst1 === words[1] && segment.dst0 === words[0]
+  );
+}

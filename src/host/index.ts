@@ -1,0 +1,12 @@
+/**
+ * `mptcp/core`: the whole stack without I/O. Raw IP packets in and out, `now` (ms, monotonic) an argument, the next
+ * deadline queryable, entropy injected. See docs/ARCHITECTURE.md for the five verbs and docs/api/core.md.
+ */
+
+export type { FlowRequest, MultipathInfo, Notice, PathOptions, SubflowInfo } from '../mptcp/index.ts';
+export { type CounterName, type Entropy, Ready } from '../tcp/index.ts';
+export { type Config, DEFAULT_CONFIG } from './config.ts';
+export { Connection, type Endpoint } from './connection.ts';
+export { HostError } from './errors.ts';
+export { type ConnectOptions, Host, type HostOptions, type InterfaceOptions, type ListenOptions } from './host.ts';
+export { type AdvertisedAddress, Listener } from './listener.ts';

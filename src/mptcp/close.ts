@@ -1,0 +1,68 @@
+// Decides how a multipath connection ends abruptly: MP_FASTCLOSE in both of its forms (RFC 8684 §3.5). The orderly
+// end, DATA_FIN, is part of the data sequence space and lives in mptcp/connection.
+// Before: the application's abort, or options-in. After: resets on every subflow.
+
+import { type CloseReason, State } from '../tcp/index.ts';
+import { Flag, type Segment } from '../wire/index.ts';
+import type { MultipathConnection } from './connection.ts';
+import type { Subflow } from './subflow.ts';
+
+/** FASTCLOSE_WAIT: the subflow that carries MP_FASTCLOSE on ACKs, and when it is repeated. */
+export interface Fastclose {
+  readonly subflow: Subflow;
+  retries: number;
+  deadlineMs: number;
+}
+
+/** Ends the connection at once. Option A (on an ACK, repeated) while a subflow is open, resets otherwise. */
+export function abortConnection(connection: MultipathConnection, reason: CloseReason, now: number): void {
+  if (connection.isDone) return;
+  const chosen = connection.bestOpenSubflow();
+  if (chosen !== null && connection.remoteKey !== null) {
+    // RFC 8684 §3.5, option A: ACK with MP_FASTCLOSE on one subflow, RST on all others.
+    connection.fastclose = { subflow: chosen, retries: 0, deadlineMs: now + chosen.tcb.rtt.rtoMs };
+    chosen.tcb.ackPending = true;
+  }
+  for (const subflow of [...connection.subflows]) {
+    if (subflow === chosen) continue;
+    subflow.tcb.abort();
+    connection.drop(subflow);
+  }
+  connection.finish(reason);
+}
+
+/** The answer to MP_FASTCLOSE did not come in time. */
+export function fastcloseTimeout(connection: MultipathConnection, now: number): void {
+  const fastclose = connection.fastclose;
+  if (fastclose === null) return;
+  const tcb = fastclose.subflow.tcb;
+  if (fastclose.retries < connection.env.config.fastcloseRetries && tcb.state !== State.CLOSED) {
+    fastclose.retries++;
+    fastclose.deadlineMs = now + tcb.rtt.rtoMs * 2 ** fastclose.retries;
+    tcb.ackPending = true;
+    return;
+  }
+  // RFC 8684 §3.5: "Host A SHOULD send a TCP RST with the MP_FASTCLOSE option itself when it releases state".
+  connection.fastclose = null;
+  connection.fastcloseOnReset = true;
+  tcb.abort();
+  connection.drop(fastclose.subflow);
+}
+
+/** MP_FASTCLOSE arrived, on an ACK or a RST. True when its key was ours and the connection ended. */
+export function fastcloseReceived(subflow: Subflow, segment: Segment): boolean {
+  const connection = subflow.connection;
+  const key = connection.localKey;
+  if (segment.fastcloseKeyHi !== key.hi || segment.fastcloseKeyLo !== key.lo) return false;
+  connection.env.counters.MPFastcloseRx++;
+  connection.fastclose = null;
+  const byReset = (segment.flags & Flag.RST) !== 0;
+  for (const other of [...connection.subflows]) {
+    // The subflow whose RST is being processed is ended by tcp/input itself.
+    if (byReset && other === subflow) continue;
+    other.tcb.abort();
+    connection.drop(other);
+  }
+  connection.finish({ code: 'ECONNRESET', text: 'the peer closed the connection at once (MP_FASTCLOSE)' });
+  return true;
+}

@@ -1,0 +1,50 @@
+// Decides the constants of Multipath TCP that a user may turn, beside those of TCP (tcp/config).
+
+import { TCP_DEFAULTS, type TcpConfig } from '../tcp/index.ts';
+
+export interface MptcpConfig extends TcpConfig {
+  /** DSS checksums asked for (Linux: net.mptcp.checksum_enabled). */
+  checksum: boolean;
+  /** A connection without any subflow lives this long (Linux: net.mptcp.close_timeout, 60 s). */
+  closeTimeoutMs: number;
+  /** Subflows of one connection, the first included; joins beyond are refused. */
+  maxSubflows: number;
+  /** Longest interval between two probes of a suspected path. */
+  suspectProbeMs: number;
+  /** Slack added to a path's round-trip time before silence makes it suspect: the peer's delayed ACK. */
+  suspectSlackMs: number;
+  /** A subflow silent for this long is replaced by a new one on the same path (client). */
+  replaceAfterMs: number;
+  /** First and longest delay before a lost path is tried again (client). */
+  rejoinMinMs: number;
+  rejoinMaxMs: number;
+  /** Keepalive of idle subflows; 0 = none (the udp link sets 20,000 for the sake of NATs). */
+  subflowKeepAliveMs: number;
+  /** TIME-WAIT of subflows once both DATA_FINs are acknowledged (RFC 8684 §3.3.3 encourages less than 2·MSL). */
+  subflowTimeWaitMs: number;
+  /** ADD_ADDR is repeated after this, doubling, until echoed (Linux: net.mptcp.add_addr_timeout). */
+  addAddrTimeoutMs: number;
+  addAddrRetries: number;
+  /** MP_FASTCLOSE on an ACK is repeated so often before the connection is given up (RFC 8684 §3.5: 3). */
+  fastcloseRetries: number;
+  /** Receive mappings kept per subflow at most. */
+  maxMappings: number;
+}
+
+export const MPTCP_DEFAULTS: MptcpConfig = {
+  ...TCP_DEFAULTS,
+  checksum: false,
+  closeTimeoutMs: 60_000,
+  maxSubflows: 8,
+  suspectProbeMs: 500,
+  suspectSlackMs: 50,
+  replaceAfterMs: 3_000,
+  rejoinMinMs: 1_000,
+  rejoinMaxMs: 30_000,
+  subflowKeepAliveMs: 0,
+  subflowTimeWaitMs: 2_000,
+  addAddrTimeoutMs: 1_000,
+  addAddrRetries: 5,
+  fastcloseRetries: 3,
+  maxMappings: 8_192,
+};

@@ -1,0 +1,237 @@
+// Decides when Multipath TCP gives way to plain TCP, or a subflow to a reset: RFC 8684 §3.7, all of it in this file.
+// Falling back swaps the object in the TCP extension slot for a plain stream over the same buffers.
+// Before: handshake, options-in, receive. After: tcp/plain-stream.
+
+import { PlainStream, type PlainStreamOptions } from '../tcp/index.ts';
+import { DssFlag, Mp, type Segment } from '../wire/index.ts';
+import type { MultipathConnection } from './connection.ts';
+import type { FallbackInfo } from './observation.ts';
+import { dataAck } from './options-out.ts';
+import { ResetReason } from './reset-reason.ts';
+import { Stage, type Subflow } from './subflow.ts';
+
+/** Why a connection is plain TCP although MPTCP was asked for: RFC section and what a person can do about it. */
+export const FALLBACK_CAUSES: Readonly<Record<string, { section: string; advice: string }>> = {
+  'syn-ack-without-option': {
+    section: '3.1',
+    advice: 'The server, or a middlebox on the way, does not speak Multipath TCP: its answer carried no MP_CAPABLE.',
+  },
+  'ack-without-option': {
+    section: '3.1',
+    advice: 'A middlebox on the way from the client removes MPTCP options after the SYN.',
+  },
+  'handshake-corrupt': {
+    section: '3.1',
+    advice: 'A middlebox changed or mirrored the keys of the handshake.',
+  },
+  'data-without-mapping': {
+    section: '3.7',
+    advice: 'A middlebox removes MPTCP options from data segments that arrive here.',
+  },
+  'ack-without-data-ack': {
+    section: '3.7',
+    advice: 'A middlebox removes MPTCP options from acknowledgements, or the peer has fallen back itself.',
+  },
+  checksum: {
+    section: '3.7',
+    advice: 'A middlebox changes the payload: the DSS checksum of arriving data was wrong.',
+  },
+  'mp-fail': {
+    section: '3.7',
+    advice: 'A middlebox changes the payload: the peer found a wrong DSS checksum and said so with MP_FAIL.',
+  },
+  'infinite-mapping': {
+    section: '3.7',
+    advice: 'The peer fell back and said so with an infinite mapping.',
+  },
+};
+
+/** Segments on which an infinite mapping or MP_FAIL is repeated at most. */
+const ANNOUNCEMENTS = 10;
+
+interface FallbackOptions extends FallbackInfo {
+  /** Tell the peer with an infinite mapping (§3.7). */
+  announce?: boolean;
+  /** Tell the peer with MP_FAIL that data from this dsn on was damaged. */
+  failDsn?: number;
+}
+
+/** A plain stream that still tells the peer why, for a few segments. */
+class FallbackStream extends PlainStream {
+  private readonly connection: MultipathConnection;
+  private readonly subflow: Subflow;
+  private announcements: number;
+  private failDsn: number;
+  private readonly infiniteSsn: number;
+
+  constructor(options: PlainStreamOptions & { subflow: Subflow; announce: boolean; failDsn: number }) {
+    super(options);
+    this.subflow = options.subflow;
+    this.connection = options.subflow.connection;
+    this.announcements = options.announce || options.failDsn >= 0 ? ANNOUNCEMENTS : 0;
+    this.failDsn = options.failDsn;
+    this.infiniteSsn = options.announce ? options.subflow.tcb.sndUna : -1;
+  }
+
+  override dataOptions(segment: Segment, ssn: number, length: number, now: number): void {
+    if (this.infiniteSsn < 0 || this.announcements <= 0 || ssn + length <= this.infiniteSsn) {
+      super.dataOptions(segment, ssn, length, now);
+      return;
+    }
+    this.announcements--;
+    const sequence = this.connection.localSequence;
+    const dsn = this.infiniteSsn + this.sendShift;
+    dataAck(this.subflow, segment);
+    // RFC 8684 §3.3.1: length 0 is the infinite mapping, its checksum is 0.
+    segment.dssFlags |= DssFlag.MAP | DssFlag.DSN_64;
+    segment.dsnHi = sequence.wireHi(dsn);
+    segment.dsnLo = sequence.wireLo(dsn);
+    segment.ssn = this.infiniteSsn >>> 0;
+    segment.dataLength = 0;
+    segment.checksum = this.connection.checksum ? 0 : -1;
+    this.connection.env.counters.InfiniteMapTx++;
+  }
+
+  override ackOptions(segment: Segment, _now: number): void {
+    if (this.failDsn < 0 || this.announcements <= 0) return;
+    this.announcements--;
+    segment.mp = Mp.FAIL;
+    segment.failDsnHi = this.connection.remoteSequence.wireHi(this.failDsn);
+    segment.failDsnLo = this.connection.remoteSequence.wireLo(this.failDsn);
+    this.connection.env.counters.MPFailTx++;
+  }
+
+  override received(segment: Segment, ssn: number, ack: number, now: number): boolean {
+    if ((segment.mp & Mp.DSS) !== 0 && (segment.dssFlags & DssFlag.MAP) !== 0 && segment.dataLength === 0) {
+      // The peer has understood.
+      this.failDsn = -1;
+    }
+    return super.received(segment, ssn, ack, now);
+  }
+}
+
+/** True while the connection has one subflow only and never had another: all data in flight is contiguous. */
+function isSingle(subflow: Subflow): boolean {
+  const connection = subflow.connection;
+  return subflow.initial && !connection.everMultiple && connection.subflows.length === 1;
+}
+
+/** Continues as plain TCP on this subflow. Returns true: the TCP connection lives on. */
+export function fallBack(subflow: Subflow, options: FallbackOptions, now: number): boolean {
+  const connection = subflow.connection;
+  const tcb = subflow.tcb;
+  const map = subflow.sendMap;
+  const sendShift = map.count > 0 ? map.dsn(0) - map.ssn(0) : connection.dataNxt - dataEnd(subflow);
+  const plain = new FallbackStream({
+    owner: connection.owner,
+    sendBuffer: connection.sendBuffer,
+    receiveBuffer: connection.receiveBuffer,
+    sendShift,
+    receiveShift: subflow.receiveShift,
+    subflow,
+    announce: options.announce ?? false,
+    failDsn: options.failDsn ?? -1,
+  });
+  plain.tcb = tcb;
+  plain.adopt({ peerFinished: connection.isPeerFinished, released: connection.isAbandoned });
+  tcb.extension = plain;
+  insertStaged(subflow);
+  if (connection.dataFinDsn >= 0) tcb.shutdown();
+  if (connection.isAbandoned) tcb.orphan(now);
+  if (options.failDsn !== undefined) tcb.ackPending = true;
+  connection.becomePlain(plain, subflow, { cause: options.cause, seenBy: options.seenBy });
+  return true;
+}
+
+/** ssn behind the last data byte sent. */
+function dataEnd(subflow: Subflow): number {
+  return subflow.tcb.finSsn >= 0 ? subflow.tcb.finSsn : subflow.tcb.sndNxt;
+}
+
+/** What waited for a mapping is the stream itself from now on. */
+function insertStaged(subflow: Subflow): void {
+  const staging = subflow.staging;
+  if (staging === null) return;
+  for (let i = 0; i < staging.ranges.count; i++) {
+    const start = staging.ranges.start(i);
+    const length = staging.ranges.end(i) - start;
+    const bytes = new Uint8Array(length);
+    staging.copy(start, length, bytes, 0);
+    subflow.connection.receiveBuffer.insert(start + subflow.receiveShift, bytes, 0, length);
+  }
+  subflow.staging = null;
+  if (subflow.connection.receiveBuffer.readableBytes > 0) subflow.connection.signalReadable();
+}
+
+/** Payload without a mapping. False: no more is to be done with it here. */
+export function mappingMissing(subflow: Subflow, ssn: number, _length: number, now: number): boolean {
+  const connection = subflow.connection;
+  if (subflow.mappingSeen || ssn > subflow.tcb.rcvNxt) return true;
+  if (isSingle(subflow)) {
+    connection.env.counters.DssFallback++;
+    fallBack(subflow, { cause: 'data-without-mapping', seenBy: 'local', announce: true }, now);
+  } else {
+    // RFC 8684 §3.7: "the subflow SHOULD be treated as broken and closed with a RST"
+    subflow.reset({ reason: ResetReason.MIDDLEBOX, text: 'data arrived without a mapping', transient: true }, now);
+  }
+  return false;
+}
+
+/** A segment without any DSS: does it acknowledge data? False: the subflow ended. */
+export function dataAckMissing(subflow: Subflow, segment: Segment, ack: number, now: number): boolean {
+  const acknowledgesData = ack > 1 && ack > subflow.tcb.sndUna && ack <= subflow.tcb.sndNxt;
+  if (!acknowledgesData || segment.mp !== 0 || subflow.dataAckSeen || subflow.stage === Stage.CLOSING) return true;
+  const counters = subflow.connection.env.counters;
+  if (isSingle(subflow)) {
+    if (subflow.connection.client) counters.MPCapableDataFallback++;
+    else counters.DssFallback++;
+    // RFC 8684 §3.7: "The sender will send one final Data Sequence Mapping, with the Data-Level Length value of 0".
+    return fallBack(subflow, { cause: 'ack-without-data-ack', seenBy: 'local', announce: true }, now);
+  }
+  const text = 'data was acknowledged without DATA_ACK';
+  subflow.reset({ reason: ResetReason.MIDDLEBOX, text, transient: true }, now);
+  return false;
+}
+
+/** A complete mapping failed its checksum. False always: the subflow ended, or fell back. */
+export function checksumFailed(subflow: Subflow, dsn: number, now: number): boolean {
+  const counters = subflow.connection.env.counters;
+  counters.DataCsumErr++;
+  if (isSingle(subflow)) {
+    counters.DSSCorruptionFallback++;
+    fallBack(subflow, { cause: 'checksum', seenBy: 'local', failDsn: dsn }, now);
+    return false;
+  }
+  counters.DSSCorruptionReset++;
+  subflow.failDsn = dsn;
+  subflow.reset({ reason: ResetReason.MIDDLEBOX, text: 'a DSS checksum was wrong' }, now);
+  return false;
+}
+
+/** MP_FAIL on an ACK. False: the subflow ended. */
+export function failReceived(subflow: Subflow, _segment: Segment, now: number): boolean {
+  const connection = subflow.connection;
+  connection.env.counters.MPFailRx++;
+  if (isSingle(subflow)) {
+    // RFC 8684 §3.7: "the receiver of an MP_FAIL MUST also respond with an MP_FAIL in the reverse direction"
+    const failDsn = connection.receiveBuffer.next;
+    return fallBack(subflow, { cause: 'mp-fail', seenBy: 'peer', announce: true, failDsn }, now);
+  }
+  subflow.reset({ reason: ResetReason.MIDDLEBOX, text: 'the peer found damaged data' }, now);
+  return false;
+}
+
+/** A mapping of length 0. False: the subflow ended. */
+export function infiniteMappingReceived(subflow: Subflow, segment: Segment, now: number): boolean {
+  const connection = subflow.connection;
+  connection.env.counters.InfiniteMapRx++;
+  if (!isSingle(subflow)) {
+    subflow.reset({ reason: ResetReason.MPTCP, text: 'an infinite mapping with several subflows' }, now);
+    return false;
+  }
+  const dsn = connection.remoteSequence.from64(segment.dsnHi, segment.dsnLo);
+  const near = subflow.tcb.rcvNxt;
+  const ssn = near + ((segment.ssn - near) | 0);
+  if ((segment.dssFlags & DssFlag.DSN_64) !== 0 && !Number.isNaN(dsn)) subflow.receiveShift = dsn - ssn;
+  return fallBack(subflow, { cause: 'infinite-mapping', seenBy: 'peer' }, now);
+}

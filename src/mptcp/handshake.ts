@@ -1,0 +1,184 @@
+// Decides the two MPTCP handshakes: MP_CAPABLE (RFC 8684 §3.1) and MP_JOIN (§3.2), from both sides.
+// Before: tcp/handshake calls through the subflow. After: the connection is confirmed, or falls back (mptcp/fallback).
+
+import { CapableFlag, Flag, Mp, type Segment } from '../wire/index.ts';
+import { fallBack } from './fallback.ts';
+import { joinHmac, keyFrom, sameBytes } from './keys.ts';
+import { ResetReason } from './reset-reason.ts';
+import { Stage, type Subflow } from './subflow.ts';
+
+const VERSION = 1;
+
+/** True for a SYN whose MP_CAPABLE this stack answers: version 1 or above, HMAC-SHA256 offered, B clear. */
+export function validCapableSyn(segment: Segment): boolean {
+  if ((segment.mp & Mp.CAPABLE) === 0 || segment.capableLength !== 4) return false;
+  // RFC 8684 §3.1: the responder's version is equal to or lower than the initiator's; version 0 is not spoken here.
+  return segment.capableVersion >= VERSION && validFlags(segment.capableFlags);
+}
+
+/** RFC 8684 §3.1: "B" set is not understood; no algorithm in common makes the option invalid. */
+function validFlags(flags: number): boolean {
+  return (flags & CapableFlag.EXTENSIBILITY) === 0 && (flags & CapableFlag.HMAC_SHA256) !== 0;
+}
+
+/** Options of a SYN or SYN/ACK. */
+export function synOptions(subflow: Subflow, segment: Segment, synAck: boolean): void {
+  const connection = subflow.connection;
+  if (subflow.initial) {
+    const local = connection.localKey;
+    segment.mp = Mp.CAPABLE;
+    segment.capableVersion = VERSION;
+    segment.capableFlags = CapableFlag.HMAC_SHA256 | (connection.checksum ? CapableFlag.CHECKSUM : 0);
+    segment.capableLength = synAck ? 12 : 4;
+    segment.senderKeyHi = local.hi;
+    segment.senderKeyLo = local.lo;
+    connection.env.counters.MPCapableSYNTX += synAck ? 0 : 1;
+    return;
+  }
+  const join = subflow.join;
+  if (join === null || connection.remoteKey === null) return;
+  segment.mp = Mp.JOIN;
+  segment.joinBackup = subflow.localBackup;
+  segment.joinAddressId = subflow.localAddressId;
+  segment.joinNonce = join.localNonce;
+  segment.joinLength = synAck ? 16 : 12;
+  if (synAck) {
+    if (join.hmac !== null) segment.joinHmac.set(join.hmac.subarray(0, 8));
+  } else {
+    segment.joinToken = connection.remoteKey.token;
+    connection.env.counters.MPJoinSynTx++;
+  }
+}
+
+/** The SYN/ACK arrived at the side that opened the subflow. False: the subflow was ended. */
+export function synAckReceived(subflow: Subflow, segment: Segment, now: number): boolean {
+  return subflow.initial ? capableAnswered(subflow, segment, now) : joinAnswered(subflow, segment, now);
+}
+
+function capableAnswered(subflow: Subflow, segment: Segment, now: number): boolean {
+  const connection = subflow.connection;
+  const counters = connection.env.counters;
+  const valid =
+    (segment.mp & Mp.CAPABLE) !== 0 &&
+    segment.capableLength === 12 &&
+    segment.capableVersion === VERSION &&
+    // RFC 8684 §3.1: "The responder responds with only 1 bit set"
+    (segment.capableFlags & 0x5f) === CapableFlag.HMAC_SHA256;
+  if (!valid) {
+    // RFC 8684 §3.1: "the MPTCP session MUST operate as a regular, single-path TCP session"
+    counters.MPCapableFallbackSYNACK++;
+    return fallBack(subflow, { cause: 'syn-ack-without-option', seenBy: 'local' }, now);
+  }
+  counters.MPCapableSYNACKRX++;
+  connection.checksum = connection.checksum || (segment.capableFlags & CapableFlag.CHECKSUM) !== 0;
+  connection.remoteDeniesJoin = (segment.capableFlags & CapableFlag.NO_JOIN_TO_SOURCE) !== 0;
+  connection.setRemoteKey(keyFrom(connection.env.entropy, segment.senderKeyHi, segment.senderKeyLo));
+  connection.openWindow(1, segment.window);
+  return true;
+}
+
+/**
+ * Passive side: may this ACK complete the handshake? A segment with DSS but without MP_CAPABLE was overtaken by the
+ * one that carries the keys: it is dropped, so that reordering is not taken for a middlebox.
+ */
+export function handshakeAdmits(subflow: Subflow, segment: Segment): boolean {
+  if (!subflow.initial || subflow.connection.client) return true;
+  return (segment.mp & Mp.CAPABLE) !== 0 || (segment.mp & Mp.DSS) === 0;
+}
+
+/** The ACK that completes a passive handshake. False: the subflow was ended. */
+export function thirdAckReceived(subflow: Subflow, segment: Segment, now: number): boolean {
+  return subflow.initial ? capableConfirmed(subflow, segment, now) : joinConfirmed(subflow, segment, now);
+}
+
+function capableConfirmed(subflow: Subflow, segment: Segment, now: number): boolean {
+  const connection = subflow.connection;
+  const counters = connection.env.counters;
+  const local = connection.localKey;
+  const present = (segment.mp & Mp.CAPABLE) !== 0 && segment.capableLength >= 20;
+  if (!present) {
+    // RFC 8684 §3.1: "If the third packet (the ACK) does not contain the MP_CAPABLE option, then the session MUST
+    // fall back to operating as a regular, single-path TCP session."
+    counters.MPCapableFallbackACK++;
+    return fallBack(subflow, { cause: 'ack-without-option', seenBy: 'local' }, now);
+  }
+  if (segment.receiverKeyHi !== local.hi || segment.receiverKeyLo !== local.lo) {
+    counters.MPCapableFallbackACK++;
+    return fallBack(subflow, { cause: 'handshake-corrupt', seenBy: 'local' }, now);
+  }
+  counters.MPCapableACKRX++;
+  connection.checksum = connection.checksum || (segment.capableFlags & CapableFlag.CHECKSUM) !== 0;
+  connection.remoteDeniesJoin = (segment.capableFlags & CapableFlag.NO_JOIN_TO_SOURCE) !== 0;
+  connection.setRemoteKey(keyFrom(connection.env.entropy, segment.senderKeyHi, segment.senderKeyLo));
+  connection.openWindow(1, segment.window * 2 ** subflow.tcb.sndScale);
+  return true;
+}
+
+function joinAnswered(subflow: Subflow, segment: Segment, now: number): boolean {
+  const connection = subflow.connection;
+  const join = subflow.join;
+  const remoteKey = connection.remoteKey;
+  if (join === null || remoteKey === null) return false;
+  if ((segment.mp & Mp.JOIN) === 0 || segment.joinLength !== 16) {
+    // RFC 8684 §3.2: "If the SYN/ACK as received at Host A does not have an MP_JOIN option, Host A MUST close the
+    // subflow with a TCP RST."
+    subflow.reset({ reason: ResetReason.MPTCP, text: 'the SYN/ACK carried no MP_JOIN' }, now);
+    return false;
+  }
+  const keys = { sender: remoteKey, receiver: connection.localKey };
+  const nonces = { sender: segment.joinNonce, receiver: join.localNonce };
+  const expected = joinHmac(connection.env.entropy, keys, nonces);
+  if (!sameBytes(expected, segment.joinHmac, 8)) {
+    connection.env.counters.MPJoinSynAckHMacFailure++;
+    subflow.reset({ reason: ResetReason.MPTCP, text: 'the SYN/ACK carried a wrong HMAC' }, now);
+    return false;
+  }
+  connection.env.counters.MPJoinSynAckRx++;
+  join.remoteNonce = segment.joinNonce;
+  join.hmac = joinHmac(
+    connection.env.entropy,
+    { sender: connection.localKey, receiver: remoteKey },
+    { sender: join.localNonce, receiver: join.remoteNonce },
+  );
+  subflow.remoteAddressId = segment.joinAddressId;
+  subflow.remoteBackup = segment.joinBackup;
+  subflow.stage = Stage.PRE_ESTABLISHED;
+  join.thirdAckMs = now + subflow.tcb.rtt.rtoMs;
+  return true;
+}
+
+function joinConfirmed(subflow: Subflow, segment: Segment, now: number): boolean {
+  const connection = subflow.connection;
+  const join = subflow.join;
+  const remoteKey = connection.remoteKey;
+  if (join === null || remoteKey === null) return false;
+  const expected = joinHmac(
+    connection.env.entropy,
+    { sender: remoteKey, receiver: connection.localKey },
+    { sender: join.remoteNonce, receiver: join.localNonce },
+  );
+  const present = (segment.mp & Mp.JOIN) !== 0 && segment.joinLength === 24;
+  if (!present || !sameBytes(expected, segment.joinHmac, 20)) {
+    // RFC 8684 §3.2: "If Host B does not receive the expected HMAC or the MP_JOIN option is missing from the ACK, it
+    // MUST close the subflow with a TCP RST."
+    connection.env.counters.MPJoinAckHMacFailure++;
+    subflow.reset({ reason: ResetReason.MPTCP, text: 'the third ACK carried no valid HMAC' }, now);
+    return false;
+  }
+  connection.env.counters.MPJoinAckRx++;
+  return true;
+}
+
+/** The TCP handshake of a join completed on this side. */
+export function joinCompleted(subflow: Subflow, now: number): void {
+  // RFC 8684 §3.2: "receipt of this packet MUST trigger a regular TCP ACK in response"
+  subflow.tcb.ackPending = true;
+  if (subflow.stage === Stage.CONNECTING) subflow.connection.subflowActive(subflow, now);
+}
+
+/** An ACK on a subflow whose HMAC was outstanding: the peer has it. */
+export function preEstablishedAcknowledged(subflow: Subflow, segment: Segment, now: number): void {
+  if ((segment.flags & Flag.SYN) !== 0 || subflow.join === null) return;
+  subflow.join.thirdAckMs = Infinity;
+  subflow.connection.subflowActive(subflow, now);
+}

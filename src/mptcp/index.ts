@@ -1,0 +1,17 @@
+// The room `mptcp`: Multipath TCP version 1 (RFC 8684) over tcp's extension slot.
+
+export { MPTCP_DEFAULTS, type MptcpConfig } from './config.ts';
+export { MultipathConnection } from './connection.ts';
+export { FALLBACK_CAUSES } from './fallback.ts';
+export { validCapableSyn } from './handshake.ts';
+export type {
+  FallbackInfo,
+  FlowRequest,
+  MultipathInfo,
+  MultipathOwner,
+  Notice,
+  PathOptions,
+  SubflowInfo,
+} from './observation.ts';
+export { ResetReason } from './reset-reason.ts';
+export type { Path, Scheduler } from './scheduler/scheduler.ts';

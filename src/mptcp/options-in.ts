@@ -1,0 +1,140 @@
+// Decides what the MPTCP options of an arriving segment do. Called after the checks of RFC 5961 (RFC 8684 §3: "standard
+// TCP validity checks MUST be undertaken before processing any MPTCP signals") and before acknowledgement and payload.
+// Before: tcp/input. After: mptcp/receive (mappings), mptcp/send (DATA_ACK), mptcp/close, mptcp/signals, mptcp/fallback.
+
+import { DssFlag, Flag, Mp, RstFlag, type Segment } from '../wire/index.ts';
+import { fastcloseReceived } from './close.ts';
+import { dataAckMissing, failReceived, infiniteMappingReceived } from './fallback.ts';
+import { preEstablishedAcknowledged, synAckReceived, thirdAckReceived } from './handshake.ts';
+import { MapResult } from './receive-map.ts';
+import { placeStaged } from './receive.ts';
+import { RESET_REASON_TEXT, ResetReason } from './reset-reason.ts';
+import { addAddrReceived, prioReceived, removeAddrReceived } from './signals.ts';
+import { Stage, type Subflow } from './subflow.ts';
+import { recovered } from './suspicion.ts';
+
+/** Returns false when the subflow ended, or its extension changed, and the rest of the segment is void. */
+export function processOptions(subflow: Subflow, segment: Segment, ssn: number, ack: number, now: number): boolean {
+  if ((segment.flags & Flag.SYN) !== 0) return synAckReceived(subflow, segment, now);
+  if (subflow.stage === Stage.CONNECTING && !thirdAckReceived(subflow, segment, now)) return false;
+  // The extension may have been swapped (fallback): what follows is TCP's alone.
+  if (subflow.tcb.extension !== subflow) return true;
+  if (subflow.stage === Stage.PRE_ESTABLISHED) preEstablishedAcknowledged(subflow, segment, now);
+  if (subflow.stage === Stage.SUSPECT) recovered(subflow, now);
+  const mp = segment.mp;
+  if ((mp & Mp.FASTCLOSE) !== 0 && fastcloseReceived(subflow, segment)) return false;
+  if ((mp & Mp.FAIL) !== 0) return failReceived(subflow, segment, now);
+  if ((mp & Mp.CAPABLE) !== 0 && !capableMapping(subflow, segment, ssn, now)) return false;
+  if ((mp & Mp.DSS) !== 0) {
+    if (!dataSequenceSignal(subflow, segment, ssn, now)) return false;
+    if (subflow.tcb.extension !== subflow) return true;
+  }
+  if ((mp & (Mp.DSS | Mp.CAPABLE)) === 0 && !dataAckMissing(subflow, segment, ack, now)) return false;
+  if (subflow.tcb.extension !== subflow) return true;
+  if ((mp & Mp.PRIO) !== 0) prioReceived(subflow, segment);
+  if ((mp & Mp.ADD_ADDR) !== 0) addAddrReceived(subflow, segment, now);
+  if ((mp & Mp.REMOVE_ADDR) !== 0) removeAddrReceived(subflow, segment, now);
+  return true;
+}
+
+/** A valid RST: its MPTCP options, before the TCP connection ends. */
+export function processReset(subflow: Subflow, segment: Segment, now: number): void {
+  const connection = subflow.connection;
+  if ((segment.mp & Mp.TCPRST) !== 0) {
+    connection.env.counters.MPRstRx++;
+    subflow.peerReset = {
+      transient: (segment.rstFlags & RstFlag.TRANSIENT) !== 0,
+      text: RESET_REASON_TEXT[segment.rstReason] ?? `reason ${segment.rstReason}`,
+    };
+  }
+  if ((segment.mp & Mp.FASTCLOSE) !== 0) fastcloseReceived(subflow, segment);
+  else if ((segment.mp & Mp.FAIL) !== 0) connection.env.counters.MPFailRx++;
+}
+
+/** RFC 8684 §3.1: the data parameters of MP_CAPABLE are a mapping of the first data. */
+function capableMapping(subflow: Subflow, segment: Segment, ssn: number, now: number): boolean {
+  if (segment.capableLength < 22 || segment.payloadLength === 0 || !subflow.initial) return true;
+  if (segment.checksum >= 0 !== subflow.connection.checksum) return checksumMismatch(subflow, now);
+  return addMapping(subflow, { ssn: 1, dsn: 1, length: segment.dataLength, checksum: segment.checksum }, segment, ssn, now);
+}
+
+function dataSequenceSignal(subflow: Subflow, segment: Segment, ssn: number, now: number): boolean {
+  const connection = subflow.connection;
+  const flags = segment.dssFlags;
+  if ((flags & DssFlag.DATA_ACK) !== 0) {
+    subflow.dataAckSeen = true;
+    const wide = (flags & DssFlag.DATA_ACK_64) !== 0;
+    const sequence = connection.localSequence;
+    const dataAck = wide
+      ? sequence.from64(segment.dataAckHi, segment.dataAckLo)
+      : sequence.from32(segment.dataAckLo, connection.dataUna);
+    connection.dataAcknowledged(dataAck, segment.window * 2 ** subflow.tcb.sndScale, now);
+  }
+  if ((flags & DssFlag.MAP) !== 0) return mapping(subflow, segment, ssn, now);
+  return true;
+}
+
+function mapping(subflow: Subflow, segment: Segment, ssn: number, now: number): boolean {
+  const connection = subflow.connection;
+  const flags = segment.dssFlags;
+  connection.confirm(now);
+  subflow.mappingSeen = true;
+  if (segment.dataLength === 0) return infiniteMappingReceived(subflow, segment, now);
+  // RFC 8684 §3.3: a checksum where none was negotiated, or none where one was: the receiver MUST close the subflow.
+  if (segment.checksum >= 0 !== connection.checksum) return checksumMismatch(subflow, now);
+  const wide = (flags & DssFlag.DSN_64) !== 0;
+  connection.peerUses64 = wide;
+  const sequence = connection.remoteSequence;
+  const dsn = wide
+    ? sequence.from64(segment.dsnHi, segment.dsnLo)
+    : sequence.from32(segment.dsnLo, connection.receiveBuffer.next);
+  if (Number.isNaN(dsn)) {
+    connection.env.counters.DSSNotMatching++;
+    return true;
+  }
+  const fin = (flags & DssFlag.DATA_FIN) !== 0 ? 1 : 0;
+  if (fin === 1) connection.dataFinReceived(dsn + segment.dataLength - 1, now);
+  const length = segment.dataLength - fin;
+  if (length === 0 || segment.payloadLength === 0) return true;
+  const near = subflow.tcb.rcvNxt;
+  const mapSsn = near + ((segment.ssn - near) | 0);
+  return addMapping(subflow, { ssn: mapSsn, dsn, length, checksum: segment.checksum }, segment, ssn, now);
+}
+
+interface Mapping {
+  ssn: number;
+  dsn: number;
+  length: number;
+  checksum: number;
+}
+
+function addMapping(subflow: Subflow, map: Mapping, segment: Segment, ssn: number, now: number): boolean {
+  const connection = subflow.connection;
+  subflow.mappingSeen = true;
+  connection.confirm(now);
+  const end = map.ssn + map.length;
+  if (end <= subflow.tcb.rcvNxt) return true;
+  // RFC 8684 §3.3.1: it "MUST apply to some or all of the subflow sequence space in the TCP segment that carries it".
+  if (end <= ssn || map.ssn >= ssn + segment.payloadLength) {
+    connection.env.counters.DSSNotMatching++;
+    return true;
+  }
+  const result = subflow.receiveMap.add(map.ssn, map.dsn, map.length, map.checksum);
+  if (result === MapResult.CONFLICT) {
+    connection.env.counters.DSSNoMatchTCP++;
+    subflow.reset({ reason: ResetReason.MIDDLEBOX, text: 'two mappings of the same bytes disagree', transient: true }, now);
+    return false;
+  }
+  if (result === MapResult.FULL) {
+    subflow.reset({ reason: ResetReason.RESOURCES, text: 'too many mappings', transient: true }, now);
+    return false;
+  }
+  subflow.receiveShift = map.dsn - map.ssn;
+  if (result === MapResult.NEW && subflow.staging !== null) return placeStaged(subflow, now);
+  return true;
+}
+
+function checksumMismatch(subflow: Subflow, now: number): boolean {
+  subflow.reset({ reason: ResetReason.MPTCP, text: 'a mapping came with or without checksum against the negotiation' }, now);
+  return false;
+}

@@ -1,0 +1,123 @@
+// Decides which MPTCP options leave with which segment, within 40 bytes: the first data of a connection carries its
+// keys (RFC 8684 §3.1), a third ACK of a join its HMAC (§3.2), everything else a DSS with DATA_ACK (§3.3), and on pure
+// ACKs one address or priority signal at a time (§3.3.8, §3.4).
+// Before: tcp/output. After: wire.
+
+import { CapableFlag, DssFlag, Mp, optionsLength, RstFlag, type Segment } from '../wire/index.ts';
+import { addSignal } from './signals.ts';
+import { Stage, type Subflow } from './subflow.ts';
+
+/** Options of a segment whose payload begins at `ssn`: its mapping, always the same one. */
+export function dataOptions(subflow: Subflow, segment: Segment, ssn: number): void {
+  const connection = subflow.connection;
+  const map = subflow.sendMap;
+  const i = map.find(ssn);
+  if (i < 0) return;
+  const fin = map.hasFin(i);
+  segment.dataLength = map.length(i) + (fin ? 1 : 0);
+  segment.checksum = map.checksum(i);
+  if (connection.client && subflow.initial && !connection.confirmed && map.dsn(i) === 1 && !fin) {
+    // RFC 8684 §3.1: repeated with the first data until the peer is known to have the keys.
+    capableKeys(subflow, segment, connection.checksum ? 24 : 22);
+    return;
+  }
+  dataAck(subflow, segment);
+  segment.dssFlags |= DssFlag.MAP | DssFlag.DSN_64 | (fin ? DssFlag.DATA_FIN : 0);
+  segment.dsnHi = connection.localSequence.wireHi(map.dsn(i));
+  segment.dsnLo = connection.localSequence.wireLo(map.dsn(i));
+  segment.ssn = map.ssn(i) >>> 0;
+}
+
+/** Options of a segment without payload. */
+export function ackOptions(subflow: Subflow, segment: Segment, now: number): void {
+  const connection = subflow.connection;
+  const fastclose = connection.fastclose;
+  if (fastclose !== null && fastclose.subflow === subflow) {
+    fastcloseKey(subflow, segment);
+    return;
+  }
+  if (connection.client && subflow.initial && !connection.confirmed) {
+    capableKeys(subflow, segment, 20);
+    return;
+  }
+  if (subflow.stage === Stage.PRE_ESTABLISHED && subflow.join?.hmac) {
+    segment.mp = Mp.JOIN;
+    segment.joinLength = 24;
+    segment.joinHmac.set(subflow.join.hmac.subarray(0, 20));
+    return;
+  }
+  dataAck(subflow, segment);
+  if (connection.dataFinDue) {
+    // RFC 8684 §3.3.3: without data, subflow sequence number 0, length 1, checksum over the pseudo-header only.
+    segment.dssFlags |= DssFlag.MAP | DssFlag.DSN_64 | DssFlag.DATA_FIN;
+    segment.dsnHi = connection.localSequence.wireHi(connection.dataFinDsn);
+    segment.dsnLo = connection.localSequence.wireLo(connection.dataFinDsn);
+    segment.ssn = 0;
+    segment.dataLength = 1;
+    segment.checksum = -1;
+    if (connection.checksum) {
+      const header = { sequence: connection.localSequence, dsn: connection.dataFinDsn, ssn: 0 };
+      segment.checksum = connection.mappingChecksum({ ...header, length: 1, sum: 0 });
+    }
+    connection.dataFinSent(now);
+  }
+  addSignal(subflow, segment, now);
+}
+
+/** Options of our RST: why. */
+export function resetOptions(subflow: Subflow, segment: Segment): void {
+  if (subflow.connection.fastcloseOnReset) {
+    fastcloseKey(subflow, segment);
+    return;
+  }
+  if (subflow.failDsn >= 0) {
+    segment.mp |= Mp.FAIL;
+    segment.failDsnHi = subflow.connection.remoteSequence.wireHi(subflow.failDsn);
+    segment.failDsnLo = subflow.connection.remoteSequence.wireLo(subflow.failDsn);
+    subflow.connection.env.counters.MPFailTx++;
+  }
+  if (subflow.resetReason >= 0) {
+    segment.mp |= Mp.TCPRST;
+    segment.rstReason = subflow.resetReason;
+    segment.rstFlags = subflow.resetTransient ? RstFlag.TRANSIENT : 0;
+  }
+}
+
+/** True when `bytes` more option bytes fit. */
+export function hasRoom(segment: Segment, bytes: number): boolean {
+  return optionsLength(segment) + bytes <= 40;
+}
+
+/** RFC 8684 §3.3.2: data received with a 64-bit DSN is acknowledged with 64 bits; otherwise as the peer does. */
+export function dataAck(subflow: Subflow, segment: Segment): void {
+  const connection = subflow.connection;
+  segment.mp |= Mp.DSS;
+  segment.dssFlags = DssFlag.DATA_ACK;
+  const dsn = connection.dataAckDsn;
+  segment.dataAckLo = connection.remoteSequence.wireLo(dsn);
+  if (connection.peerUses64) {
+    segment.dssFlags |= DssFlag.DATA_ACK_64;
+    segment.dataAckHi = connection.remoteSequence.wireHi(dsn);
+  }
+}
+
+function capableKeys(subflow: Subflow, segment: Segment, length: number): void {
+  const connection = subflow.connection;
+  segment.mp = Mp.CAPABLE;
+  segment.capableVersion = 1;
+  segment.capableFlags = CapableFlag.HMAC_SHA256 | (connection.checksum ? CapableFlag.CHECKSUM : 0);
+  segment.capableLength = length;
+  segment.senderKeyHi = connection.localKey.hi;
+  segment.senderKeyLo = connection.localKey.lo;
+  segment.receiverKeyHi = connection.remoteKey?.hi ?? 0;
+  segment.receiverKeyLo = connection.remoteKey?.lo ?? 0;
+}
+
+function fastcloseKey(subflow: Subflow, segment: Segment): void {
+  const key = subflow.connection.remoteKey;
+  if (key === null) return;
+  segment.mp |= Mp.FASTCLOSE;
+  segment.fastcloseKeyHi = key.hi;
+  segment.fastcloseKeyLo = key.lo;
+  subflow.connection.env.counters.MPFastcloseTx++;
+}

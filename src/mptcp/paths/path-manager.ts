@@ -1,0 +1,276 @@
+// Decides which subflows a connection should have. The client opens one for each of its paths, and again when one is
+// lost; the server opens none and advertises only what it was told to. Both answer joins within limits.
+// Read: RFC 8684 §3.2, §3.4, §3.9. Before: connection (confirmed, lost subflows), signals. After: connection.openJoin.
+
+import type { NetworkInterface } from '../../tcp/index.ts';
+import { parseAddress } from '../../wire/index.ts';
+import type { MultipathConnection } from '../connection.ts';
+import type { PathOptions } from '../observation.ts';
+import { Stage, type Subflow } from '../subflow.ts';
+
+/** A pair of addresses that should carry a subflow. */
+interface Plan {
+  readonly path: PathOptions;
+  readonly remoteWords: Int32Array;
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly remoteFamily: 4 | 6;
+  /** Address id of the peer's announcement, -1 when the address was configured. */
+  readonly remoteId: number;
+  subflow: Subflow | null;
+  /** A second subflow meant to replace a silent one. */
+  replacement: Subflow | null;
+  /** Waiting for the link to open a port; 0 when not. */
+  requestId: number;
+  /** Attempts in a row without success. */
+  failures: number;
+  nextMs: number;
+}
+
+export class PathManager {
+  private readonly connection: MultipathConnection;
+  private readonly plans: Plan[] = [];
+  private readonly addressIds: Map<number, number> = new Map();
+  private nextAddressId = 1;
+  private nextRequestId = 1;
+  private started = false;
+  private stopped = false;
+  private defaultRemote: { address: string; port: number } = { address: '', port: 0 };
+
+  constructor(connection: MultipathConnection) {
+    this.connection = connection;
+  }
+
+  /** Client: the paths of the connection, the first of which carries `initial`. */
+  plan(paths: readonly PathOptions[], remote: { address: string; port: number }, initial: Subflow): void {
+    this.defaultRemote = remote;
+    for (const [i, path] of paths.entries()) {
+      const plan = this.addPlan(path, path.remote ?? remote, -1);
+      if (i === 0 && plan !== null) plan.subflow = initial;
+    }
+  }
+
+  /** RFC 8684 §3.2: the identifier of a local address; the initial subflow's is 0. */
+  localId(interfaceId: number): number {
+    const known = this.addressIds.get(interfaceId);
+    if (known !== undefined) return known;
+    const id = this.addressIds.size === 0 ? 0 : this.nextAddressId++;
+    this.addressIds.set(interfaceId, id);
+    return id;
+  }
+
+  /** A fresh identifier for an advertised address. */
+  freshId(): number {
+    return this.nextAddressId++;
+  }
+
+  /** The connection may have more subflows now (RFC 8684 §3.1: a DSS was received). */
+  start(now: number): void {
+    this.started = true;
+    for (const plan of this.plans) if (plan.subflow === null) plan.nextMs = now;
+    this.run(now);
+  }
+
+  stop(): void {
+    this.stopped = true;
+    this.plans.length = 0;
+  }
+
+  addPath(path: PathOptions, now: number): void {
+    if (!this.connection.client) return;
+    const plan = this.addPlan(path, path.remote ?? this.defaultRemote, -1);
+    if (plan === null) return;
+    plan.nextMs = this.started ? now : Infinity;
+    this.run(now);
+  }
+
+  /** Forgets what goes over an interface. */
+  removeInterface(interfaceId: number): void {
+    for (let i = this.plans.length - 1; i >= 0; i--) {
+      if (this.plans[i].path.interfaceId === interfaceId) this.plans.splice(i, 1);
+    }
+  }
+
+  /** RFC 8684 §3.4.1: the peer can be reached at another address. */
+  peerAddress(address: { id: number; family: 4 | 6; words: Int32Array; port: number }, now: number): void {
+    if (!this.connection.client || this.stopped) return;
+    const seen = new Set<number>();
+    for (const { path } of [...this.plans]) {
+      if (seen.has(path.interfaceId) || path.remote !== undefined) continue;
+      seen.add(path.interfaceId);
+      const text = this.connection.formatWords(address.words);
+      const plan = this.addPlan(path, { address: text, port: address.port }, address.id);
+      if (plan !== null) plan.nextMs = this.started ? now : Infinity;
+    }
+    this.run(now);
+  }
+
+  /** RFC 8684 §3.4.2: no new subflows to an address that was withdrawn. */
+  peerAddressRemoved(id: number): void {
+    for (let i = this.plans.length - 1; i >= 0; i--) {
+      if (this.plans[i].remoteId === id) this.plans.splice(i, 1);
+    }
+  }
+
+  nextDeadline(): number {
+    let earliest = Infinity;
+    for (const plan of this.plans) {
+      if (plan.requestId === 0 && plan.nextMs < earliest) earliest = plan.nextMs;
+    }
+    return earliest;
+  }
+
+  /** Opens what is due. */
+  run(now: number): void {
+    if (!this.started || this.stopped) return;
+    for (const plan of [...this.plans]) {
+      if (plan.nextMs > now || plan.requestId !== 0) continue;
+      plan.nextMs = Infinity;
+      if (plan.subflow !== null && !this.isSilent(plan, now)) continue;
+      if (plan.replacement !== null || this.connection.subflows.length >= this.connection.env.config.maxSubflows) {
+        plan.nextMs = now + this.connection.env.config.rejoinMinMs;
+        continue;
+      }
+      this.open(plan, now);
+    }
+  }
+
+  /** The link opened a port for a request. */
+  flowOpened(requestId: number, localPort: number, now: number): boolean {
+    const plan = this.plans.find(p => p.requestId === requestId);
+    if (plan === undefined) return false;
+    plan.requestId = 0;
+    this.join(plan, localPort, now);
+    return true;
+  }
+
+  flowFailed(requestId: number, now: number): void {
+    const plan = this.plans.find(p => p.requestId === requestId);
+    if (plan === undefined) return;
+    plan.requestId = 0;
+    this.failed(plan, now);
+  }
+
+  /** A subflow completed its handshake: attempts begin anew, and what it replaces may go. */
+  subflowActive(subflow: Subflow, now: number): void {
+    const plan = this.planOf(subflow);
+    if (plan === undefined) return;
+    plan.failures = 0;
+    plan.nextMs = Infinity;
+    if (plan.replacement !== subflow) return;
+    const old = plan.subflow;
+    plan.subflow = subflow;
+    plan.replacement = null;
+    if (old !== null && old.stage === Stage.SUSPECT) this.connection.replaced(old, now);
+  }
+
+  /** A silent subflow may be a NAT mapping that is gone: try a new one beside it after a while. */
+  subflowSuspect(subflow: Subflow, now: number): void {
+    const plan = this.planOf(subflow);
+    if (plan !== undefined && plan.subflow === subflow && plan.nextMs === Infinity) {
+      plan.nextMs = now + this.connection.env.config.replaceAfterMs;
+    }
+  }
+
+  /** A subflow is gone. `permanent`: the peer does not want another one here. */
+  subflowClosed(subflow: Subflow, permanent: boolean, now: number): void {
+    const plan = this.planOf(subflow);
+    if (plan === undefined) return;
+    if (plan.replacement === subflow) plan.replacement = null;
+    else plan.subflow = null;
+    if (permanent) {
+      this.plans.splice(this.plans.indexOf(plan), 1);
+      return;
+    }
+    this.failed(plan, now);
+    this.run(now);
+  }
+
+  private addPlan(path: PathOptions, remote: { address: string; port: number }, remoteId: number): Plan | null {
+    const remoteWords = new Int32Array(4);
+    const remoteFamily = parseAddress(remote.address, remoteWords);
+    const networkInterface = this.interfaceOf(path);
+    if (remoteFamily === 0 || networkInterface === null || networkInterface.family !== remoteFamily) return null;
+    for (const other of this.plans) {
+      const same = other.path.interfaceId === path.interfaceId && other.remotePort === remote.port;
+      if (same && other.remoteWords.every((word, i) => word === remoteWords[i])) return null;
+    }
+    const plan: Plan = {
+      path,
+      remoteWords,
+      remoteAddress: remote.address,
+      remotePort: remote.port,
+      remoteFamily,
+      remoteId,
+      subflow: null,
+      replacement: null,
+      requestId: 0,
+      failures: 0,
+      nextMs: Infinity,
+    };
+    this.plans.push(plan);
+    return plan;
+  }
+
+  private interfaceOf(path: PathOptions): NetworkInterface | null {
+    return this.connection.owner.interfaceFor(path.interfaceId);
+  }
+
+  private open(plan: Plan, now: number): void {
+    if (this.connection.remoteDeniesJoin && plan.remoteId < 0 && plan.path.remote === undefined) return;
+    const networkInterface = this.interfaceOf(plan.path);
+    if (networkInterface === null) return;
+    const requestId = this.nextRequestId++;
+    const remote = { address: plan.remoteAddress, port: plan.remotePort };
+    plan.requestId = requestId;
+    const asked = this.connection.owner.requestFlow({ id: requestId, interfaceId: networkInterface.id, remote });
+    if (asked) return;
+    plan.requestId = 0;
+    this.join(plan, 0, now);
+  }
+
+  private join(plan: Plan, localPort: number, now: number): void {
+    const networkInterface = this.interfaceOf(plan.path);
+    if (networkInterface === null) return;
+    const subflow = this.connection.openJoin(
+      {
+        networkInterface,
+        localPort,
+        remoteWords: plan.remoteWords,
+        remotePort: plan.remotePort,
+        name: plan.path.name ?? networkInterface.name,
+        backup: plan.path.backup ?? false,
+        cost: plan.path.cost ?? 0,
+      },
+      now,
+    );
+    if (subflow === null) {
+      this.failed(plan, now);
+    } else if (plan.subflow === null) {
+      plan.subflow = subflow;
+    } else {
+      plan.replacement = subflow;
+    }
+  }
+
+  /** Sets the next attempt: at once when nothing else carries the connection, backing off otherwise. */
+  private failed(plan: Plan, now: number): void {
+    const { rejoinMinMs, rejoinMaxMs } = this.connection.env.config;
+    const alone = this.connection.bestOpenSubflow() === null && plan.failures === 0;
+    const delayMs = alone ? 0 : Math.min(rejoinMinMs * 2 ** plan.failures, rejoinMaxMs);
+    plan.failures++;
+    plan.nextMs = now + delayMs;
+  }
+
+  private isSilent(plan: Plan, now: number): boolean {
+    const subflow = plan.subflow;
+    if (subflow === null) return true;
+    const silent = subflow.stage === Stage.SUSPECT || this.connection.isStuck(subflow, now);
+    if (silent && plan.replacement === null) return true;
+    return false;
+  }
+
+  private planOf(subflow: Subflow): Plan | undefined {
+    return this.plans.find(p => p.subflow === subflow || p.replacement === subflow);
+  }
+}

@@ -1,0 +1,126 @@
+// Decides which subflow bytes belong where in the data stream: the mappings received on one subflow, kept until the
+// subflow has passed them (RFC 8684 §3.3.1). The first mapping of a byte counts; a different one is a fault.
+// Before: mptcp/options-in. After: mptcp/receive looks payload up.
+
+const INITIAL_CAPACITY = 16;
+
+/** What became of a mapping that arrived. */
+export const MapResult = { NEW: 0, KNOWN: 1, CONFLICT: 2, FULL: 3 } as const;
+export type MapResult = (typeof MapResult)[keyof typeof MapResult];
+
+/** Mappings in order of ssn, disjoint. */
+export class ReceiveMap {
+  private ssns: Float64Array = new Float64Array(INITIAL_CAPACITY);
+  private dsns: Float64Array = new Float64Array(INITIAL_CAPACITY);
+  private lengths: Int32Array = new Int32Array(INITIAL_CAPACITY);
+  private checksums: Int32Array = new Int32Array(INITIAL_CAPACITY);
+  count = 0;
+  private readonly most: number;
+
+  constructor(most: number) {
+    this.most = most;
+  }
+
+  ssn(i: number): number {
+    return this.ssns[i];
+  }
+
+  dsn(i: number): number {
+    return this.dsns[i];
+  }
+
+  length(i: number): number {
+    return this.lengths[i];
+  }
+
+  end(i: number): number {
+    return this.ssns[i] + this.lengths[i];
+  }
+
+  checksum(i: number): number {
+    return this.checksums[i];
+  }
+
+  /** Takes a mapping of `length` payload bytes. */
+  add(ssn: number, dsn: number, length: number, checksum: number): MapResult {
+    const i = this.firstEndingAfter(ssn);
+    if (i < this.count && this.ssns[i] < ssn + length) {
+      const same = this.ssns[i] === ssn && this.dsns[i] === dsn && this.lengths[i] === length;
+      if (same && this.checksums[i] === checksum) return MapResult.KNOWN;
+      // Part of a mapping that says the same (a middlebox split the option's segment) is no conflict.
+      const inside = this.ssns[i] <= ssn && this.end(i) >= ssn + length;
+      return inside && this.dsns[i] - this.ssns[i] === dsn - ssn ? MapResult.KNOWN : MapResult.CONFLICT;
+    }
+    if (this.count >= this.most) return MapResult.FULL;
+    if (this.count === this.ssns.length) this.grow();
+    this.ssns.copyWithin(i + 1, i, this.count);
+    this.dsns.copyWithin(i + 1, i, this.count);
+    this.lengths.copyWithin(i + 1, i, this.count);
+    this.checksums.copyWithin(i + 1, i, this.count);
+    this.ssns[i] = ssn;
+    this.dsns[i] = dsn;
+    this.lengths[i] = length;
+    this.checksums[i] = checksum;
+    this.count++;
+    return MapResult.NEW;
+  }
+
+  /** Index of the mapping covering `ssn`, -1 when there is none. */
+  find(ssn: number): number {
+    const i = this.firstEndingAfter(ssn);
+    return i < this.count && this.ssns[i] <= ssn ? i : -1;
+  }
+
+  /** Start of the first mapping behind `ssn`; Infinity when there is none. */
+  nextStart(ssn: number): number {
+    const i = this.firstEndingAfter(ssn);
+    return i < this.count ? Math.max(this.ssns[i], ssn) : Infinity;
+  }
+
+  /** Forgets mappings that end at or before `ssn`. */
+  release(ssn: number): void {
+    let gone = 0;
+    while (gone < this.count && this.end(gone) <= ssn) gone++;
+    if (gone === 0) return;
+    this.ssns.copyWithin(0, gone, this.count);
+    this.dsns.copyWithin(0, gone, this.count);
+    this.lengths.copyWithin(0, gone, this.count);
+    this.checksums.copyWithin(0, gone, this.count);
+    this.count -= gone;
+  }
+
+  clear(): void {
+    this.count = 0;
+  }
+
+  private firstEndingAfter(ssn: number): number {
+    let low = 0;
+    let high = this.count;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.end(middle) > ssn) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+
+  private grow(): void {
+    const size = this.ssns.length * 2;
+    this.ssns = enlargeF(this.ssns, size);
+    this.dsns = enlargeF(this.dsns, size);
+    this.lengths = enlargeI(this.lengths, size);
+    this.checksums = enlargeI(this.checksums, size);
+  }
+}
+
+function enlargeF(from: Float64Array, size: number): Float64Array {
+  const to = new Float64Array(size);
+  to.set(from);
+  return to;
+}
+
+function enlargeI(from: Int32Array, size: number): Int32Array {
+  const to = new Int32Array(size);
+  to.set(from);
+  return to;
+}

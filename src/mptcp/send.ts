@@ -1,0 +1,195 @@
+// Decides what a multipath connection sends next, and on which subflow: control first, then reinjections, then new
+// data where the one scheduler says, then acknowledgements. Data is assigned to a subflow only when it leaves (pull).
+// Read: RFC 8684 §3.3.1, §3.3.5, §3.3.6. Before on the walk: host/connection.write. After: tcp/output.
+
+import {
+  armPersist,
+  segmentBytes,
+  transmitAck,
+  transmitControl,
+  transmitData,
+  transmitFin,
+} from '../tcp/index.ts';
+import { copyBytes } from '../wire/copy.ts';
+import type { MultipathConnection } from './connection.ts';
+import type { Subflow } from './subflow.ts';
+import { watch } from './suspicion.ts';
+
+/** A mapping's length field has 16 bits, and a DATA_FIN needs one number of it. */
+const MAX_MAPPING = 65_534;
+
+/** Writes one packet of the connection, whichever subflow it belongs to; 0 when none may be sent now. */
+export function transmitConnection(
+  connection: MultipathConnection,
+  out: Uint8Array,
+  offset: number,
+  now: number,
+): number {
+  const { subflows, lingering } = connection;
+  for (let i = 0; i < lingering.length; i++) {
+    const written = transmitLingering(lingering[i], out, offset, now);
+    if (written > 0) return written;
+  }
+  for (let i = 0; i < subflows.length; i++) {
+    const written = transmitControl(subflows[i].tcb, out, offset, now);
+    if (written > 0) return written;
+  }
+  const data = transmitPulled(connection, out, offset, now);
+  if (data > 0) return data;
+  connection.prepareAcks(now);
+  for (let i = 0; i < subflows.length; i++) {
+    const tcb = subflows[i].tcb;
+    let written = transmitFin(tcb, out, offset, now);
+    if (written === 0) written = transmitAck(tcb, out, offset, now);
+    if (written > 0) return written;
+  }
+  for (let i = 0; i < subflows.length; i++) {
+    armPersist(subflows[i].tcb, now);
+    watch(subflows[i], now);
+  }
+  return 0;
+}
+
+function transmitLingering(subflow: Subflow, out: Uint8Array, offset: number, now: number): number {
+  const written = transmitControl(subflow.tcb, out, offset, now);
+  return written > 0 ? written : transmitAck(subflow.tcb, out, offset, now);
+}
+
+/** True when the connection has bytes that its window admits. */
+export function hasSendable(connection: MultipathConnection): boolean {
+  if (connection.reinjection.count > 0) return true;
+  return connection.sendBuffer.end > connection.dataNxt && connection.dataNxt < connection.sndRight;
+}
+
+/** Asks the scheduler for a path as long as there is something to send and a path that takes it. */
+function transmitPulled(connection: MultipathConnection, out: Uint8Array, offset: number, now: number): number {
+  if (!hasSendable(connection) || !connection.maySend) return 0;
+  connection.declined = 0;
+  for (let tries = connection.subflows.length; tries > 0; tries--) {
+    const path = connection.scheduler.pick(connection.subflows) as Subflow | null;
+    if (path === null) return 0;
+    let written = reinject(connection, path, out, offset, now);
+    if (written === 0) written = sendNew(connection, path, out, offset, now);
+    if (written > 0) return written;
+    // Nagle or its window holds it back: ask again without it.
+    connection.declined |= 1 << (path.id & 31);
+  }
+  return 0;
+}
+
+/** Sends bytes again that another subflow has in flight or lost (RFC 8684 §3.3.6). */
+function reinject(
+  connection: MultipathConnection,
+  subflow: Subflow,
+  out: Uint8Array,
+  offset: number,
+  now: number,
+): number {
+  const ranges = connection.reinjection;
+  for (let i = 0; i < ranges.count; i++) {
+    const start = Math.max(ranges.start(i), connection.dataUna);
+    let end = Math.min(ranges.end(i), start + MAX_MAPPING);
+    if (start >= end) continue;
+    if (subflow.sendMap.overlaps(start, Math.min(end, start + 1))) continue;
+    end = Math.min(end, subflow.sendMap.nextOverlap(start, end));
+    const length = segmentBytes(subflow.tcb, end - start, true, true);
+    if (length === 0) return 0;
+    ranges.remove(start, start + length);
+    subflow.bytesReinjected += length;
+    connection.env.counters.MPTCPRetrans++;
+    const last = start + length === connection.sendBuffer.end;
+    return sendMapped(connection, subflow, start, length, last, out, offset, now);
+  }
+  return 0;
+}
+
+/** Sends bytes for the first time. */
+function sendNew(
+  connection: MultipathConnection,
+  subflow: Subflow,
+  out: Uint8Array,
+  offset: number,
+  now: number,
+): number {
+  const end = connection.sendBuffer.end;
+  const admitted = Math.min(end, connection.sndRight, connection.dataNxt + MAX_MAPPING);
+  const available = admitted - connection.dataNxt;
+  if (available <= 0) return 0;
+  const length = segmentBytes(subflow.tcb, available, admitted === end, connection.dataFinDsn >= 0);
+  if (length === 0) return 0;
+  const dsn = connection.dataNxt;
+  connection.dataNxt += length;
+  return sendMapped(connection, subflow, dsn, length, connection.dataNxt === end, out, offset, now);
+}
+
+function sendMapped(
+  connection: MultipathConnection,
+  subflow: Subflow,
+  dsn: number,
+  length: number,
+  last: boolean,
+  out: Uint8Array,
+  offset: number,
+  now: number,
+): number {
+  const tcb = subflow.tcb;
+  const ssn = tcb.sndNxt;
+  // The first data of an unconfirmed client travels with MP_CAPABLE, which has no room for a DATA_FIN.
+  const fin = connection.dataFinDsn === dsn + length && (connection.confirmed || dsn !== 1);
+  let checksum = -1;
+  if (connection.checksum) {
+    const sum = connection.sendBuffer.sum(dsn, length);
+    const header = { sequence: connection.localSequence, dsn, ssn };
+    checksum = connection.mappingChecksum({ ...header, length: length + (fin ? 1 : 0), sum });
+  }
+  subflow.sendMap.append(ssn, dsn, length, fin, checksum);
+  if (tcb.sndUna === tcb.sndNxt) subflow.flightMs = now;
+  if (fin) connection.dataFinSent(now);
+  connection.startDataTimer(now);
+  return transmitData(tcb, out, offset, length, last, now);
+}
+
+/** Copies bytes that were assigned to a subflow, from the send buffer or from what was kept of them. */
+export function copyMapped(subflow: Subflow, ssn: number, length: number, out: Uint8Array, offset: number): void {
+  const map = subflow.sendMap;
+  const i = map.find(ssn);
+  if (i < 0) return;
+  const kept = map.keptBytes(i);
+  const at = ssn - map.ssn(i);
+  if (kept !== null) copyBytes(kept, at, out, offset, length);
+  else subflow.connection.sendBuffer.copy(map.dsn(i) + at, length, out, offset);
+}
+
+/**
+ * Frees acknowledged bytes. RFC 8684 §3.3.6: data stays "as long as the data has not been acknowledged both (1) at the
+ * connection level and (2) on all subflows on which it has been sent". When a slow or silent subflow would block the
+ * buffer for the others, its share is moved out of the way and kept with its mapping.
+ */
+export function releaseSent(connection: MultipathConnection): void {
+  const buffer = connection.sendBuffer;
+  const acknowledged = Math.min(connection.dataUna, buffer.end);
+  if (acknowledged <= buffer.start) return;
+  let lowest = acknowledged;
+  for (const subflow of connection.subflows) lowest = Math.min(lowest, subflow.sendMap.lowestDsn());
+  for (const subflow of connection.lingering) lowest = Math.min(lowest, subflow.sendMap.lowestDsn());
+  if (lowest < acknowledged && buffer.freeBytes < buffer.limit / 2) {
+    for (const subflow of connection.subflows) keepBelow(subflow, acknowledged);
+    for (const subflow of connection.lingering) keepBelow(subflow, acknowledged);
+    lowest = acknowledged;
+    for (const subflow of connection.subflows) lowest = Math.min(lowest, subflow.sendMap.lowestDsn());
+  }
+  if (lowest > buffer.start) {
+    buffer.release(lowest);
+    connection.roomFreed();
+  }
+}
+
+function keepBelow(subflow: Subflow, dsn: number): void {
+  const map = subflow.sendMap;
+  for (let i = 0; i < map.count; i++) {
+    if (map.dsn(i) >= dsn || map.keptBytes(i) !== null) continue;
+    const bytes = new Uint8Array(map.length(i));
+    subflow.connection.sendBuffer.copy(map.dsn(i), bytes.length, bytes, 0);
+    map.keep(i, bytes);
+  }
+}

@@ -1,0 +1,203 @@
+// Decides the address and priority signals: ADD_ADDR with HMAC and echo, REMOVE_ADDR, MP_PRIO (RFC 8684 §3.3.8, §3.4).
+// They travel on pure ACKs, one at a time; ADD_ADDR is repeated until echoed.
+// Before: options-out asks for one, options-in hands one over. After: paths/ opens or closes subflows.
+
+import { Mp, optionFits, type Segment } from '../wire/index.ts';
+import type { MultipathConnection } from './connection.ts';
+import { addAddrHmac } from './keys.ts';
+import type { Subflow } from './subflow.ts';
+
+/** An address of ours that the peer should know (soft state until echoed). */
+interface Announcement {
+  readonly id: number;
+  readonly family: 4 | 6;
+  readonly words: Int32Array;
+  readonly port: number;
+  due: boolean;
+  tries: number;
+  deadlineMs: number;
+}
+
+/** An ADD_ADDR to be echoed. */
+interface Echo {
+  readonly id: number;
+  readonly family: 4 | 6;
+  readonly words: Int32Array;
+  readonly port: number;
+}
+
+/** What one connection still has to signal. */
+export class Signals {
+  private readonly announcements: Announcement[] = [];
+  private readonly echoes: Echo[] = [];
+  private readonly removals: number[] = [];
+
+  /** True when an ACK should be sent for the sake of a signal. */
+  get pending(): boolean {
+    if (this.echoes.length > 0 || this.removals.length > 0) return true;
+    for (const announcement of this.announcements) if (announcement.due) return true;
+    return false;
+  }
+
+  announce(address: { id: number; family: 4 | 6; words: Int32Array; port: number }): void {
+    this.announcements.push({ ...address, due: true, tries: 0, deadlineMs: Infinity });
+  }
+
+  remove(id: number): void {
+    this.removals.push(id);
+    const i = this.announcements.findIndex(a => a.id === id);
+    if (i >= 0) this.announcements.splice(i, 1);
+  }
+
+  echo(address: Echo): void {
+    if (this.echoes.length < 8) this.echoes.push(address);
+  }
+
+  echoed(id: number): void {
+    const i = this.announcements.findIndex(a => a.id === id);
+    if (i >= 0) this.announcements.splice(i, 1);
+  }
+
+  nextDeadline(): number {
+    let earliest = Infinity;
+    for (const { deadlineMs } of this.announcements) earliest = Math.min(earliest, deadlineMs);
+    return earliest;
+  }
+
+  /** Announcements whose echo is overdue are due again, a limited number of times. */
+  expire(now: number, retries: number): void {
+    for (const announcement of [...this.announcements]) {
+      if (announcement.deadlineMs > now) continue;
+      announcement.deadlineMs = Infinity;
+      if (announcement.tries > retries) this.echoed(announcement.id);
+      else announcement.due = true;
+    }
+  }
+
+  clear(): void {
+    this.announcements.length = this.echoes.length = this.removals.length = 0;
+  }
+
+  /** Puts one signal on a segment when it fits. */
+  put(connection: MultipathConnection, segment: Segment, now: number): void {
+    const echo = this.echoes[0];
+    if (echo !== undefined) {
+      if (putAddress(segment, echo, true)) {
+        this.echoes.shift();
+        connection.env.counters.EchoAddTx++;
+      }
+      return;
+    }
+    const announcement = this.announcements.find(a => a.due);
+    if (announcement !== undefined && connection.remoteKey !== null) {
+      const keys = { sender: connection.localKey, receiver: connection.remoteKey };
+      const hmac = addAddrHmac(connection.env.entropy, keys, announcement);
+      segment.addAddrHmacHi = hmac.hi;
+      segment.addAddrHmacLo = hmac.lo;
+      if (putAddress(segment, announcement, false)) {
+        announcement.due = false;
+        announcement.deadlineMs = now + connection.env.config.addAddrTimeoutMs * 2 ** announcement.tries;
+        announcement.tries++;
+        connection.env.counters.AddAddrTx++;
+      }
+      return;
+    }
+    if (this.removals.length > 0) {
+      segment.removeCount = Math.min(this.removals.length, 8);
+      for (let i = 0; i < segment.removeCount; i++) segment.removeIds[i] = this.removals[i];
+      if (!fit(segment, Mp.REMOVE_ADDR)) return;
+      this.removals.splice(0, segment.removeCount);
+      connection.env.counters.RmAddrTx += segment.removeCount;
+    }
+  }
+}
+
+/** Adds the next signal of the connection to a pure ACK. */
+export function addSignal(subflow: Subflow, segment: Segment, now: number): void {
+  const connection = subflow.connection;
+  if (!connection.confirmed) return;
+  if (subflow.prioPending) {
+    segment.prioBackup = subflow.localBackup;
+    if (fit(segment, Mp.PRIO)) {
+      subflow.prioPending = false;
+      connection.env.counters.MPPrioTx++;
+    }
+  }
+  connection.signals.put(connection, segment, now);
+}
+
+/** RFC 8684 §3.3.8: the peer's wish for data sent to it on this subflow. */
+export function prioReceived(subflow: Subflow, segment: Segment): void {
+  subflow.connection.env.counters.MPPrioRx++;
+  subflow.remoteBackup = segment.prioBackup;
+}
+
+/** RFC 8684 §3.4.1: an echo, or an address of the peer. */
+export function addAddrReceived(subflow: Subflow, segment: Segment, now: number): void {
+  const connection = subflow.connection;
+  const counters = connection.env.counters;
+  if (segment.addAddrEcho) {
+    counters.EchoAdd++;
+    connection.signals.echoed(segment.addAddrId);
+    return;
+  }
+  if (connection.remoteKey === null) return;
+  const address = {
+    id: segment.addAddrId,
+    family: segment.addAddrFamily,
+    words: Int32Array.of(segment.addAddr0, segment.addAddr1, segment.addAddr2, segment.addAddr3),
+    port: segment.addAddrPort,
+  };
+  const keys = { sender: connection.remoteKey, receiver: connection.localKey };
+  const hmac = addAddrHmac(connection.env.entropy, keys, address);
+  if (hmac.hi !== segment.addAddrHmacHi || hmac.lo !== segment.addAddrHmacLo) {
+    // RFC 8684 §3.4.1: "it SHOULD silently ignore the option"
+    counters.AddAddrDrop++;
+    return;
+  }
+  counters.AddAddr++;
+  connection.signals.echo(address);
+  // RFC 8684 §3.4.1: without a port, the one "already in use by the subflow on which the ADD_ADDR signal was sent".
+  const port = address.port === 0 ? subflow.tcb.remotePort : address.port;
+  connection.paths.peerAddress({ ...address, port }, now);
+}
+
+/**
+ * RFC 8684 §3.4.2: keepalive first; a path that answers is not removed. Until it answers it is not used, so that the
+ * peer can move us off a path that has died on its side.
+ */
+export function removeAddrReceived(subflow: Subflow, segment: Segment, now: number): void {
+  const connection = subflow.connection;
+  connection.env.counters.RmAddr += segment.removeCount;
+  for (let i = 0; i < segment.removeCount; i++) {
+    const id = segment.removeIds[i];
+    connection.paths.peerAddressRemoved(id);
+    for (const other of connection.subflows) {
+      if (other.remoteAddressId !== id || other === subflow || !other.isOpen) continue;
+      connection.probeForRemoval(other, now);
+    }
+  }
+}
+
+function putAddress(segment: Segment, address: Echo, echo: boolean): boolean {
+  segment.addAddrId = address.id;
+  segment.addAddrEcho = echo;
+  segment.addAddrFamily = address.family;
+  segment.addAddr0 = address.words[0];
+  segment.addAddr1 = address.words[1];
+  segment.addAddr2 = address.words[2];
+  segment.addAddr3 = address.words[3];
+  segment.addAddrPort = address.port;
+  if (fit(segment, Mp.ADD_ADDR)) return true;
+  // It does not fit beside DATA_ACK, as RFC 8684 §3.4.1 expects: alone, and without timestamps if need be.
+  segment.mp = 0;
+  segment.dssFlags = 0;
+  if (!optionFits(segment, Mp.ADD_ADDR)) segment.hasTimestamps = false;
+  return fit(segment, Mp.ADD_ADDR);
+}
+
+function fit(segment: Segment, bit: number): boolean {
+  if (!optionFits(segment, bit)) return false;
+  segment.mp |= bit;
+  return true;
+}

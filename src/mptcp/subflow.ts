@@ -1,0 +1,269 @@
+// Decides what one subflow of a multipath connection is: a TCP connection whose extension slot holds this object.
+// It keeps what belongs to the subflow alone and hands every question to the file that decides it.
+// Read: RFC 8684 §2.2, §3.2. Before: tcp/*. After: options-in, options-out, receive, send.
+
+import type { CloseReason, Extension, Tcb } from '../tcp/index.ts';
+import { State } from '../tcp/index.ts';
+import type { Segment } from '../wire/index.ts';
+import { formatAddress } from '../wire/index.ts';
+import type { MultipathConnection } from './connection.ts';
+import { handshakeAdmits, joinCompleted, synOptions } from './handshake.ts';
+import type { SubflowInfo } from './observation.ts';
+import { processOptions, processReset } from './options-in.ts';
+import { ackOptions, dataOptions, resetOptions } from './options-out.ts';
+import { ReceiveMap } from './receive-map.ts';
+import { placePayload } from './receive.ts';
+import { copyMapped, hasSendable } from './send.ts';
+import type { Path } from './scheduler/scheduler.ts';
+import { SendMap } from './send-map.ts';
+import type { Staging } from './staging.ts';
+
+/** Life of a subflow, beside the TCP states. */
+export const Stage = {
+  /** TCP handshake under way. */
+  CONNECTING: 0,
+  /** MP_JOIN: our HMAC is sent and not acknowledged yet; no data may be sent (RFC 8684 §3.2). */
+  PRE_ESTABLISHED: 1,
+  ACTIVE: 2,
+  /** Silent for longer than its round-trip time explains; its data went elsewhere. */
+  SUSPECT: 3,
+  /** FIN sent or wanted. */
+  CLOSING: 4,
+  CLOSED: 5,
+} as const;
+export type Stage = (typeof Stage)[keyof typeof Stage];
+
+const STAGE_NAMES = ['connecting', 'connecting', 'active', 'suspect', 'closing', 'closed'] as const;
+
+/** Nonces and HMACs of an MP_JOIN handshake (RFC 8684 §3.2). */
+export interface JoinState {
+  localNonce: number;
+  remoteNonce: number;
+  /** HMAC this side sends. */
+  hmac: Uint8Array | null;
+  /** When the third ACK is repeated; Infinity once it was answered. */
+  thirdAckMs: number;
+  thirdAcks: number;
+}
+
+export interface SubflowOptions {
+  connection: MultipathConnection;
+  id: number;
+  name: string;
+  /** True for the subflow that began with MP_CAPABLE. */
+  initial: boolean;
+  localAddressId: number;
+  remoteAddressId: number;
+  backup: boolean;
+  cost: number;
+  join: JoinState | null;
+}
+
+export class Subflow implements Extension, Path {
+  /** A full DSS: 64-bit DATA_ACK and DSN, length, checksum. */
+  readonly dataOptionBytes: number = 28;
+  readonly connection: MultipathConnection;
+  readonly id: number;
+  readonly name: string;
+  readonly initial: boolean;
+  readonly cost: number;
+  readonly join: JoinState | null;
+  /** Set when the TCP block has been made. */
+  tcb!: Tcb;
+  localAddressId: number;
+  remoteAddressId: number;
+  stage: Stage = Stage.CONNECTING;
+  localBackup: boolean;
+  remoteBackup = false;
+  readonly sendMap: SendMap = new SendMap();
+  readonly receiveMap: ReceiveMap;
+  /** Bytes that have no place in the stream yet: unmapped, or not yet verified. */
+  staging: Staging | null = null;
+  /** The peer was seen to put mappings / DATA_ACKs on this subflow. */
+  mappingSeen = false;
+  dataAckSeen = false;
+  /** dsn − ssn of the newest mapping received: what a fallback goes on with. */
+  receiveShift = 0;
+  /** The MP_TCPRST the peer sent, if it did. */
+  peerReset: { transient: boolean; text: string } | null = null;
+  /** MP_TCPRST reason of our reset, -1 for none; and whether it is transient. */
+  resetReason = -1;
+  resetTransient = false;
+  /** DSN to name in MP_FAIL on our reset, -1 for none. */
+  failDsn = -1;
+  /** MP_PRIO to send. */
+  prioPending = false;
+  /** When silence makes this path suspect; Infinity when nothing is expected. */
+  suspectMs = Infinity;
+  /** When the flight now outstanding began. */
+  flightMs = 0;
+  suspectSinceMs = 0;
+  /** After REMOVE_ADDR: when an unanswered keepalive ends it (RFC 8684 §3.4.2). */
+  removeMs = Infinity;
+  bytesReinjected = 0;
+
+  constructor(options: SubflowOptions) {
+    this.connection = options.connection;
+    this.id = options.id;
+    this.name = options.name;
+    this.initial = options.initial;
+    this.localAddressId = options.localAddressId;
+    this.remoteAddressId = options.remoteAddressId;
+    this.localBackup = options.backup;
+    this.cost = options.cost;
+    this.join = options.join;
+    this.receiveMap = new ReceiveMap(options.connection.env.config.maxMappings);
+  }
+
+  /** Snapshot for people and programs. */
+  info(): SubflowInfo {
+    const tcb = this.tcb;
+    const w = tcb.remoteWords;
+    return {
+      id: this.id,
+      name: this.name,
+      interfaceId: tcb.networkInterface.id,
+      local: { address: tcb.networkInterface.address, port: tcb.localPort },
+      remote: { address: formatAddress(w[0], w[1], w[2], w[3]), port: tcb.remotePort },
+      state: STAGE_NAMES[this.stage],
+      backup: this.backup,
+      rttMs: tcb.rtt.srttMs,
+      cwndBytes: tcb.congestion.cwndBytes,
+      bytesSent: tcb.bytesSent,
+      bytesReceived: tcb.bytesReceived,
+      bytesReinjected: this.bytesReinjected,
+    };
+  }
+
+  /** Handshake done and not ended: it counts as a subflow of the connection. */
+  get isOpen(): boolean {
+    return this.stage === Stage.ACTIVE || this.stage === Stage.SUSPECT;
+  }
+
+  // Path
+
+  get srttMs(): number {
+    return this.tcb.rtt.srttMs;
+  }
+
+  get rttVarMs(): number {
+    return this.tcb.rtt.rttVarMs;
+  }
+
+  get cwndBytes(): number {
+    return this.tcb.cwndBytes;
+  }
+
+  get inFlightBytes(): number {
+    return this.tcb.pipeBytes;
+  }
+
+  get freeBytes(): number {
+    return this.connection.freeBytes(this);
+  }
+
+  get backup(): boolean {
+    return this.localBackup || this.remoteBackup;
+  }
+
+  get usable(): boolean {
+    return this.stage === Stage.ACTIVE;
+  }
+
+  // Extension
+
+  synOptions(segment: Segment, synAck: boolean, _now: number): void {
+    synOptions(this, segment, synAck);
+  }
+
+  dataOptions(segment: Segment, ssn: number, _length: number, _now: number): void {
+    dataOptions(this, segment, ssn);
+  }
+
+  ackOptions(segment: Segment, now: number): void {
+    ackOptions(this, segment, now);
+  }
+
+  resetOptions(segment: Segment): void {
+    resetOptions(this, segment);
+  }
+
+  admits(segment: Segment): boolean {
+    return handshakeAdmits(this, segment);
+  }
+
+  received(segment: Segment, ssn: number, ack: number, now: number): boolean {
+    return processOptions(this, segment, ssn, ack, now);
+  }
+
+  resetReceived(segment: Segment, now: number): void {
+    processReset(this, segment, now);
+  }
+
+  established(now: number): void {
+    if (this.initial) this.connection.initialEstablished(this, now);
+    else joinCompleted(this, now);
+  }
+
+  windowBytes(): number {
+    return this.connection.receiveBuffer.windowBytes;
+  }
+
+  offerWindow(scale: number, minStepBytes: number): number {
+    return this.connection.receiveBuffer.offer(scale, minStepBytes);
+  }
+
+  payload(ssn: number, bytes: Uint8Array, offset: number, length: number, now: number): void {
+    placePayload(this, ssn, bytes, offset, length, now);
+  }
+
+  /** RFC 8684 §3.3.3: a subflow FIN only ends the subflow; answer it when nothing is left to send here. */
+  finReceived(now: number): void {
+    this.connection.subflowFinished(this, now);
+  }
+
+  timeWait(now: number): void {
+    this.connection.subflowClosed(this, { code: null, text: 'closed in order' }, now);
+  }
+
+  acknowledged(ssn: number, now: number): void {
+    this.sendMap.release(ssn);
+    this.flightMs = now;
+    this.connection.releaseSent();
+  }
+
+  unsentBytes(): number {
+    return hasSendable(this.connection) && this.usable ? 1 : 0;
+  }
+
+  windowBlocked(): boolean {
+    return this.isOpen && this.connection.isWindowBlocked;
+  }
+
+  contiguous(ssn: number, length: number): number {
+    const i = this.sendMap.find(ssn);
+    return i < 0 ? length : Math.min(length, this.sendMap.ssn(i) + this.sendMap.length(i) - ssn);
+  }
+
+  copy(ssn: number, length: number, out: Uint8Array, offset: number): void {
+    copyMapped(this, ssn, length, out, offset);
+  }
+
+  timedOut(now: number): void {
+    this.connection.subflowTimedOut(this, now);
+  }
+
+  closed(reason: CloseReason, now: number): void {
+    this.connection.subflowClosed(this, reason, now);
+  }
+
+  /** Resets the TCP connection with a reason and tells the connection. */
+  reset(options: { reason: number; text: string; transient?: boolean }, now: number): void {
+    if (this.tcb.state === State.CLOSED) return;
+    this.resetReason = options.reason;
+    this.resetTransient = options.transient ?? false;
+    this.tcb.abort();
+    if (this.tcb.resetPending) this.connection.env.counters.MPRstTx++;
+    this.connection.subflowClosed(this, { code: 'ECONNRESET', text: options.text }, now);
+  }
+}

@@ -1,0 +1,59 @@
+// Decides when a path is taken for silent, and what happens then: its unacknowledged bytes go to another path at once,
+// not a retransmission timeout later, and it is probed until it answers (RFC 8684 §3.3.6 leaves the policy open).
+// Before: mptcp/send watches, mptcp/timers expires. After: reinjection in mptcp/send; mptcp/options-in reports life.
+
+import { Timer } from '../tcp/index.ts';
+import { Stage, type Subflow } from './subflow.ts';
+
+/** Sets when silence on this subflow becomes suspicious. */
+export function watch(subflow: Subflow, now: number): void {
+  const tcb = subflow.tcb;
+  if (subflow.stage !== Stage.ACTIVE || tcb.sndUna === tcb.sndNxt || !hasAlternative(subflow)) {
+    subflow.suspectMs = Infinity;
+    return;
+  }
+  const since = Math.max(tcb.lastReceivedMs, subflow.flightMs);
+  subflow.suspectMs = Math.max(since + patienceMs(subflow), now);
+}
+
+/** How long an answer may take: the round trip, its variation, and the peer's delayed acknowledgement. */
+function patienceMs(subflow: Subflow): number {
+  const rtt = subflow.tcb.rtt;
+  const slackMs = subflow.connection.env.config.suspectSlackMs;
+  if (rtt.srttMs === 0) return rtt.rtoMs;
+  return rtt.srttMs + Math.max(4 * rtt.rttVarMs, rtt.srttMs / 2) + slackMs;
+}
+
+/** The deadline passed: stop using the path, send its bytes elsewhere, probe it. */
+export function suspect(subflow: Subflow, now: number): void {
+  const connection = subflow.connection;
+  const tcb = subflow.tcb;
+  subflow.suspectMs = Infinity;
+  if (!hasAlternative(subflow)) return;
+  connection.env.counters.SubflowStale++;
+  subflow.stage = Stage.SUSPECT;
+  subflow.suspectSinceMs = now;
+  tcb.rtoCapMs = connection.env.config.suspectProbeMs;
+  tcb.deadlines[Timer.RETRANSMIT] = Math.min(tcb.deadlines[Timer.RETRANSMIT], now + tcb.rtoCapMs);
+  tcb.tlpPending = true;
+  connection.reinjectFrom(subflow);
+}
+
+/** Anything valid arrived on a suspected subflow: it is in use again, and repairs its own losses. */
+export function recovered(subflow: Subflow, _now: number): void {
+  const connection = subflow.connection;
+  connection.env.counters.SubflowRecover++;
+  subflow.stage = Stage.ACTIVE;
+  subflow.tcb.rtoCapMs = connection.env.config.rtoMaxMs;
+  const map = subflow.sendMap;
+  for (let i = 0; i < map.count; i++) {
+    connection.reinjection.remove(map.dsn(i), map.dsn(i) + map.length(i));
+  }
+}
+
+function hasAlternative(subflow: Subflow): boolean {
+  for (const other of subflow.connection.subflows) {
+    if (other !== subflow && other.stage === Stage.ACTIVE) return true;
+  }
+  return false;
+}
