@@ -2,14 +2,14 @@
 // carries it – Multipath TCP, plain TCP, or the one after falling back to the other.
 // Before on the walk: mptcp or tcp/plain-stream. After: api/socket (or the simulator's applications).
 
-import {
-  type FallbackInfo,
-  type FlowRequest,
-  type MultipathConnection,
-  type MultipathInfo,
-  type MultipathOwner,
-  type Notice,
-  type PathOptions,
+import type {
+  FallbackInfo,
+  FlowRequest,
+  MultipathConnection,
+  MultipathInfo,
+  MultipathOwner,
+  Notice,
+  PathOptions,
 } from '../mptcp/index.ts';
 import { type ByteStream, type CloseReason, type PlainStream, Ready, type Tcb } from '../tcp/index.ts';
 import { formatAddress } from '../wire/index.ts';

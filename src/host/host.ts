@@ -26,7 +26,15 @@ import {
   State,
   Tcb,
 } from '../tcp/index.ts';
-import { decodePacket, Flag, formatAddress, Mp, parseAddress, Segment, verifyChecksum } from '../wire/index.ts';
+import {
+  decodePacket,
+  Flag,
+  formatAddress,
+  Mp,
+  parseAddress,
+  Segment,
+  verifyChecksum,
+} from '../wire/index.ts';
 import { type Config, DEFAULT_CONFIG, mergeConfig } from './config.ts';
 import { Connection } from './connection.ts';
 import { DeadlineHeap } from './deadline-heap.ts';
@@ -129,7 +137,8 @@ export class Host {
     const family = parseAddress(options.address, words);
     if (family === 0) throw new HostError('EINVAL', `'${options.address}' is not an IP address`);
     const mtu = options.mtu ?? 1500;
-    if (!(mtu >= 576 && mtu <= 65_535)) throw new HostError('EINVAL', `mtu ${mtu} is not within 576 and 65,535`);
+    if (!(mtu >= 576 && mtu <= 65_535))
+      throw new HostError('EINVAL', `mtu ${mtu} is not within 576 and 65,535`);
     const id = this.nextInterfaceId++;
     this.interfaces.set(id, {
       id,
@@ -157,7 +166,10 @@ export class Host {
       } else {
         const tcb = tcbOf(connection);
         if (tcb.networkInterface.id === id) {
-          tcb.close({ code: 'ENETDOWN', text: `the local address ${networkInterface.address} has gone` }, now);
+          tcb.close(
+            { code: 'ENETDOWN', text: `the local address ${networkInterface.address} has gone` },
+            now,
+          );
         }
       }
       this.touch(connection);
@@ -232,7 +244,11 @@ export class Host {
 
   /** Verb 4: lets every deadline at or before `now` pass. */
   expire(now: number): void {
-    for (let first = this.heap.first(); first !== undefined && first.deadlineMs <= now; first = this.heap.first()) {
+    for (
+      let first = this.heap.first();
+      first !== undefined && first.deadlineMs <= now;
+      first = this.heap.first()
+    ) {
       this.heap.remove(first);
       first.stream.expire(now);
       this.touch(first);
@@ -274,7 +290,12 @@ export class Host {
     const config = overridden ? mergeConfig(this.config, { ...options.config, ...checksum }) : this.config;
     const env = this.environmentFor(config);
     const connection = new Connection({ id: this.nextConnectionId++, host: this, listener: null });
-    const endpoint = { networkInterface, localPort: first.localPort ?? 0, remoteWords, remotePort: target.port };
+    const endpoint = {
+      networkInterface,
+      localPort: first.localPort ?? 0,
+      remoteWords,
+      remotePort: target.port,
+    };
     if (options.multipath ?? true) {
       const side = new MultipathConnection({ env, owner: connection, client: true });
       connection.multipathSide = side;
@@ -405,7 +426,8 @@ export class Host {
 
   private interfaceByAddress(address: string): number {
     const words = new Int32Array(4);
-    if (parseAddress(address, words) === 0) throw new HostError('EINVAL', `'${address}' is not an IP address`);
+    if (parseAddress(address, words) === 0)
+      throw new HostError('EINVAL', `'${address}' is not an IP address`);
     for (const networkInterface of this.interfaces.values()) {
       if (networkInterface.words.every((word, i) => word === words[i])) return networkInterface.id;
     }
@@ -428,7 +450,11 @@ export class Host {
   }
 
   private deliver(tcb: Tcb, segment: Segment, networkInterface: NetworkInterface, now: number): void {
-    if (tcb.state === State.SYN_SENT && (segment.flags & Flag.ACK) !== 0 && tcb.unwrapAck(segment.ack) !== 1) {
+    if (
+      tcb.state === State.SYN_SENT &&
+      (segment.flags & Flag.ACK) !== 0 &&
+      tcb.unwrapAck(segment.ack) !== 1
+    ) {
       // RFC 9293 §3.10.7.3: an acknowledgement of something never sent.
       this.resets.answer(segment, networkInterface, -1, now);
       return;
@@ -490,9 +516,19 @@ export class Host {
     this.touch(side.owner as Connection);
   }
 
-  private accept(listener: Listener, segment: Segment, networkInterface: NetworkInterface, now: number): void {
+  private accept(
+    listener: Listener,
+    segment: Segment,
+    networkInterface: NetworkInterface,
+    now: number,
+  ): void {
     const remoteWords = Int32Array.of(segment.src0, segment.src1, segment.src2, segment.src3);
-    const endpoint = { networkInterface, localPort: segment.dstPort, remoteWords, remotePort: segment.srcPort };
+    const endpoint = {
+      networkInterface,
+      localPort: segment.dstPort,
+      remoteWords,
+      remotePort: segment.srcPort,
+    };
     const connection = new Connection({ id: this.nextConnectionId++, host: this, listener });
     let tcb: Tcb | null;
     if (listener.multipath && validCapableSyn(segment)) {
@@ -568,6 +604,9 @@ function tcbOf(connection: Connection): Tcb {
 function isAddressed(segment: Segment, networkInterface: NetworkInterface): boolean {
   const words = networkInterface.words;
   return (
-    segment.dst3 === words[3] && segment.dst2 === words[2] && segment.dst1 === words[1] && segment.dst0 === words[0]
+    segment.dst3 === words[3] &&
+    segment.dst2 === words[2] &&
+    segment.dst1 === words[1] &&
+    segment.dst0 === words[0]
   );
 }

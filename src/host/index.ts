@@ -8,5 +8,11 @@ export { type CounterName, type Entropy, Ready } from '../tcp/index.ts';
 export { type Config, DEFAULT_CONFIG } from './config.ts';
 export { Connection, type Endpoint } from './connection.ts';
 export { HostError } from './errors.ts';
-export { type ConnectOptions, Host, type HostOptions, type InterfaceOptions, type ListenOptions } from './host.ts';
+export {
+  type ConnectOptions,
+  Host,
+  type HostOptions,
+  type InterfaceOptions,
+  type ListenOptions,
+} from './host.ts';
 export { type AdvertisedAddress, Listener } from './listener.ts';

@@ -19,6 +19,7 @@ export function mappingChecksum(options: MappingChecksum): number {
   const hi = sequence.wireHi(dsn);
   const lo = sequence.wireLo(dsn);
   const ssn = options.ssn >>> 0;
-  const header = (hi >>> 16) + (hi & 0xffff) + (lo >>> 16) + (lo & 0xffff) + (ssn >>> 16) + (ssn & 0xffff) + length;
+  const header =
+    (hi >>> 16) + (hi & 0xffff) + (lo >>> 16) + (lo & 0xffff) + (ssn >>> 16) + (ssn & 0xffff) + length;
   return foldChecksum(sum + header);
 }

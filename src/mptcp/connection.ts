@@ -11,16 +11,16 @@ import {
   type NetworkInterface,
   openPassive,
   type PlainStream,
+  RangeSet,
   Ready,
   ReceiveBuffer,
-  RangeSet,
   SendBuffer,
-  sendSpace,
   State,
+  sendSpace,
   type Tcb,
 } from '../tcp/index.ts';
 import { formatAddress, parseAddress, type Segment } from '../wire/index.ts';
-import { mappingChecksum, type MappingChecksum } from './checksum.ts';
+import { type MappingChecksum, mappingChecksum } from './checksum.ts';
 import { abortConnection, type Fastclose, fastcloseTimeout } from './close.ts';
 import type { MptcpConfig } from './config.ts';
 import { DataSequence } from './data-sequence.ts';
@@ -182,7 +182,12 @@ export class MultipathConnection implements ByteStream {
       { sender: join.localNonce, receiver: join.remoteNonce },
     );
     const remoteWords = Int32Array.of(segment.src0, segment.src1, segment.src2, segment.src3);
-    const endpoint = { networkInterface, localPort: segment.dstPort, remoteWords, remotePort: segment.srcPort };
+    const endpoint = {
+      networkInterface,
+      localPort: segment.dstPort,
+      remoteWords,
+      remotePort: segment.srcPort,
+    };
     const localAddressId = this.paths.localId(networkInterface.id);
     const subflow = this.addSubflow(endpoint, { initial: false, join, localAddressId }, now);
     if (subflow === null) return ResetReason.RESOURCES;
@@ -296,7 +301,9 @@ export class MultipathConnection implements ByteStream {
       this.abort(now);
       return;
     }
-    if (this.subflows.every(subflow => !subflow.tcb.isSynchronized && subflow.tcb.state !== State.SYN_RECEIVED)) {
+    if (
+      this.subflows.every(subflow => !subflow.tcb.isSynchronized && subflow.tcb.state !== State.SYN_RECEIVED)
+    ) {
       if (this.lonelyMs === Infinity) {
         this.abort(now);
         return;
@@ -338,11 +345,18 @@ export class MultipathConnection implements ByteStream {
     this.paths.run(now);
     if (this.lonelyMs <= now) {
       this.lonelyMs = Infinity;
-      this.finish({ code: 'ETIMEDOUT', text: 'all subflows were lost and none could be opened again in time' });
+      this.finish({
+        code: 'ETIMEDOUT',
+        text: 'all subflows were lost and none could be opened again in time',
+      });
     }
     if (this.orphanMs <= now) {
       this.orphanMs = Infinity;
-      abortConnection(this, { code: null, text: 'the peer never finished a connection that was let go' }, now);
+      abortConnection(
+        this,
+        { code: null, text: 'the peer never finished a connection that was let go' },
+        now,
+      );
     }
   }
 
@@ -430,7 +444,12 @@ export class MultipathConnection implements ByteStream {
 
   /** All data was sent and the DATA_FIN is not acknowledged: it belongs on every pure ACK. */
   get dataFinDue(): boolean {
-    return this.dataFinDsn >= 0 && this.dataNxt === this.dataFinDsn && this.dataUna <= this.dataFinDsn && !this.isDone;
+    return (
+      this.dataFinDsn >= 0 &&
+      this.dataNxt === this.dataFinDsn &&
+      this.dataUna <= this.dataFinDsn &&
+      !this.isDone
+    );
   }
 
   get maySend(): boolean {
@@ -721,10 +740,15 @@ export class MultipathConnection implements ByteStream {
 
   private applyKeepAlive(subflow: Subflow, now: number): void {
     const { subflowKeepAliveMs, keepAliveIntervalMs, keepAliveProbes } = this.env.config;
-    const own = subflowKeepAliveMs > 0 && (this.keepAliveIdleMs === 0 || subflowKeepAliveMs < this.keepAliveIdleMs);
+    const own =
+      subflowKeepAliveMs > 0 && (this.keepAliveIdleMs === 0 || subflowKeepAliveMs < this.keepAliveIdleMs);
     subflow.tcb.setKeepAlive(
       own
-        ? { idleMs: subflowKeepAliveMs, intervalMs: SUBFLOW_KEEPALIVE_INTERVAL_MS, probes: SUBFLOW_KEEPALIVE_PROBES }
+        ? {
+            idleMs: subflowKeepAliveMs,
+            intervalMs: SUBFLOW_KEEPALIVE_INTERVAL_MS,
+            probes: SUBFLOW_KEEPALIVE_PROBES,
+          }
         : { idleMs: this.keepAliveIdleMs, intervalMs: keepAliveIntervalMs, probes: keepAliveProbes },
       now,
     );
@@ -746,7 +770,10 @@ export class MultipathConnection implements ByteStream {
     if (subflow.removeMs <= now) {
       subflow.removeMs = Infinity;
       if (subflow.stage === Stage.SUSPECT) {
-        subflow.reset({ reason: ResetReason.UNSPECIFIED, text: 'the peer withdrew the address', transient: true }, now);
+        subflow.reset(
+          { reason: ResetReason.UNSPECIFIED, text: 'the peer withdrew the address', transient: true },
+          now,
+        );
         return;
       }
     }
@@ -757,7 +784,10 @@ export class MultipathConnection implements ByteStream {
       join.thirdAckMs = now + subflow.tcb.rtt.rtoMs * 2 ** join.thirdAcks;
       subflow.tcb.ackPending = true;
       if (join.thirdAcks > this.env.config.synRetries) {
-        subflow.reset({ reason: ResetReason.UNSPECIFIED, text: 'the HMAC was never acknowledged', transient: true }, now);
+        subflow.reset(
+          { reason: ResetReason.UNSPECIFIED, text: 'the HMAC was never acknowledged', transient: true },
+          now,
+        );
         return;
       }
     }
@@ -771,7 +801,8 @@ export class MultipathConnection implements ByteStream {
     if (this.isDone || this.plain !== null) return;
     if (this.dataUna < this.dataNxt) {
       const inFlight = this.subflows.some(s => s.sendMap.overlaps(this.dataUna, this.dataUna + 1));
-      if (!inFlight) this.reinjection.add(this.dataUna, Math.min(this.dataNxt, this.dataUna + REINJECT_BYTES));
+      if (!inFlight)
+        this.reinjection.add(this.dataUna, Math.min(this.dataNxt, this.dataUna + REINJECT_BYTES));
     } else if (this.dataFinDue) {
       const subflow = this.bestOpenSubflow();
       if (subflow !== null) subflow.tcb.ackPending = true;

@@ -14,7 +14,8 @@ import { Stage, type Subflow } from './subflow.ts';
 export const FALLBACK_CAUSES: Readonly<Record<string, { section: string; advice: string }>> = {
   'syn-ack-without-option': {
     section: '3.1',
-    advice: 'The server, or a middlebox on the way, does not speak Multipath TCP: its answer carried no MP_CAPABLE.',
+    advice:
+      'The server, or a middlebox on the way, does not speak Multipath TCP: its answer carried no MP_CAPABLE.',
   },
   'ack-without-option': {
     section: '3.1',
@@ -172,7 +173,10 @@ export function mappingMissing(subflow: Subflow, ssn: number, _length: number, n
     fallBack(subflow, { cause: 'data-without-mapping', seenBy: 'local', announce: true }, now);
   } else {
     // RFC 8684 §3.7: "the subflow SHOULD be treated as broken and closed with a RST"
-    subflow.reset({ reason: ResetReason.MIDDLEBOX, text: 'data arrived without a mapping', transient: true }, now);
+    subflow.reset(
+      { reason: ResetReason.MIDDLEBOX, text: 'data arrived without a mapping', transient: true },
+      now,
+    );
   }
   return false;
 }
@@ -180,7 +184,8 @@ export function mappingMissing(subflow: Subflow, ssn: number, _length: number, n
 /** A segment without any DSS: does it acknowledge data? False: the subflow ended. */
 export function dataAckMissing(subflow: Subflow, segment: Segment, ack: number, now: number): boolean {
   const acknowledgesData = ack > 1 && ack > subflow.tcb.sndUna && ack <= subflow.tcb.sndNxt;
-  if (!acknowledgesData || segment.mp !== 0 || subflow.dataAckSeen || subflow.stage === Stage.CLOSING) return true;
+  if (!acknowledgesData || segment.mp !== 0 || subflow.dataAckSeen || subflow.stage === Stage.CLOSING)
+    return true;
   const counters = subflow.connection.env.counters;
   if (isSingle(subflow)) {
     if (subflow.connection.client) counters.MPCapableDataFallback++;

@@ -6,15 +6,21 @@ import { DssFlag, Flag, Mp, RstFlag, type Segment } from '../wire/index.ts';
 import { fastcloseReceived } from './close.ts';
 import { dataAckMissing, failReceived, infiniteMappingReceived } from './fallback.ts';
 import { preEstablishedAcknowledged, synAckReceived, thirdAckReceived } from './handshake.ts';
-import { MapResult } from './receive-map.ts';
 import { placeStaged } from './receive.ts';
+import { MapResult } from './receive-map.ts';
 import { RESET_REASON_TEXT, ResetReason } from './reset-reason.ts';
 import { addAddrReceived, prioReceived, removeAddrReceived } from './signals.ts';
 import { Stage, type Subflow } from './subflow.ts';
 import { recovered } from './suspicion.ts';
 
 /** Returns false when the subflow ended, or its extension changed, and the rest of the segment is void. */
-export function processOptions(subflow: Subflow, segment: Segment, ssn: number, ack: number, now: number): boolean {
+export function processOptions(
+  subflow: Subflow,
+  segment: Segment,
+  ssn: number,
+  ack: number,
+  now: number,
+): boolean {
   if ((segment.flags & Flag.SYN) !== 0) return synAckReceived(subflow, segment, now);
   if (subflow.stage === Stage.CONNECTING && !thirdAckReceived(subflow, segment, now)) return false;
   // The extension may have been swapped (fallback): what follows is TCP's alone.
@@ -38,7 +44,7 @@ export function processOptions(subflow: Subflow, segment: Segment, ssn: number, 
 }
 
 /** A valid RST: its MPTCP options, before the TCP connection ends. */
-export function processReset(subflow: Subflow, segment: Segment, now: number): void {
+export function processReset(subflow: Subflow, segment: Segment): void {
   const connection = subflow.connection;
   if ((segment.mp & Mp.TCPRST) !== 0) {
     connection.env.counters.MPRstRx++;
@@ -55,7 +61,13 @@ export function processReset(subflow: Subflow, segment: Segment, now: number): v
 function capableMapping(subflow: Subflow, segment: Segment, ssn: number, now: number): boolean {
   if (segment.capableLength < 22 || segment.payloadLength === 0 || !subflow.initial) return true;
   if (segment.checksum >= 0 !== subflow.connection.checksum) return checksumMismatch(subflow, now);
-  return addMapping(subflow, { ssn: 1, dsn: 1, length: segment.dataLength, checksum: segment.checksum }, segment, ssn, now);
+  return addMapping(
+    subflow,
+    { ssn: 1, dsn: 1, length: segment.dataLength, checksum: segment.checksum },
+    segment,
+    ssn,
+    now,
+  );
 }
 
 function dataSequenceSignal(subflow: Subflow, segment: Segment, ssn: number, now: number): boolean {
@@ -122,7 +134,10 @@ function addMapping(subflow: Subflow, map: Mapping, segment: Segment, ssn: numbe
   const result = subflow.receiveMap.add(map.ssn, map.dsn, map.length, map.checksum);
   if (result === MapResult.CONFLICT) {
     connection.env.counters.DSSNoMatchTCP++;
-    subflow.reset({ reason: ResetReason.MIDDLEBOX, text: 'two mappings of the same bytes disagree', transient: true }, now);
+    subflow.reset(
+      { reason: ResetReason.MIDDLEBOX, text: 'two mappings of the same bytes disagree', transient: true },
+      now,
+    );
     return false;
   }
   if (result === MapResult.FULL) {
@@ -135,6 +150,9 @@ function addMapping(subflow: Subflow, map: Mapping, segment: Segment, ssn: numbe
 }
 
 function checksumMismatch(subflow: Subflow, now: number): boolean {
-  subflow.reset({ reason: ResetReason.MPTCP, text: 'a mapping came with or without checksum against the negotiation' }, now);
+  subflow.reset(
+    { reason: ResetReason.MPTCP, text: 'a mapping came with or without checksum against the negotiation' },
+    now,
+  );
   return false;
 }

@@ -62,7 +62,12 @@ export function hasSendable(connection: MultipathConnection): boolean {
 }
 
 /** Asks the scheduler for a path as long as there is something to send and a path that takes it. */
-function transmitPulled(connection: MultipathConnection, out: Uint8Array, offset: number, now: number): number {
+function transmitPulled(
+  connection: MultipathConnection,
+  out: Uint8Array,
+  offset: number,
+  now: number,
+): number {
   if (!hasSendable(connection) || !connection.maySend) return 0;
   connection.declined = 0;
   for (let tries = connection.subflows.length; tries > 0; tries--) {
@@ -150,7 +155,13 @@ function sendMapped(
 }
 
 /** Copies bytes that were assigned to a subflow, from the send buffer or from what was kept of them. */
-export function copyMapped(subflow: Subflow, ssn: number, length: number, out: Uint8Array, offset: number): void {
+export function copyMapped(
+  subflow: Subflow,
+  ssn: number,
+  length: number,
+  out: Uint8Array,
+  offset: number,
+): void {
   const map = subflow.sendMap;
   const i = map.find(ssn);
   if (i < 0) return;

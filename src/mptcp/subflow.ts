@@ -11,10 +11,10 @@ import { handshakeAdmits, joinCompleted, synOptions } from './handshake.ts';
 import type { SubflowInfo } from './observation.ts';
 import { processOptions, processReset } from './options-in.ts';
 import { ackOptions, dataOptions, resetOptions } from './options-out.ts';
-import { ReceiveMap } from './receive-map.ts';
 import { placePayload } from './receive.ts';
-import { copyMapped, hasSendable } from './send.ts';
+import { ReceiveMap } from './receive-map.ts';
 import type { Path } from './scheduler/scheduler.ts';
+import { copyMapped, hasSendable } from './send.ts';
 import { SendMap } from './send-map.ts';
 import type { Staging } from './staging.ts';
 
@@ -94,12 +94,12 @@ export class Subflow implements Extension, Path {
   /** MP_PRIO to send. */
   prioPending = false;
   /** When silence makes this path suspect; Infinity when nothing is expected. */
-  suspectMs = Infinity;
+  suspectMs: number = Infinity;
   /** When the flight now outstanding began. */
   flightMs = 0;
   suspectSinceMs = 0;
   /** After REMOVE_ADDR: when an unanswered keepalive ends it (RFC 8684 §3.4.2). */
-  removeMs = Infinity;
+  removeMs: number = Infinity;
   bytesReinjected = 0;
 
   constructor(options: SubflowOptions) {
@@ -196,8 +196,8 @@ export class Subflow implements Extension, Path {
     return processOptions(this, segment, ssn, ack, now);
   }
 
-  resetReceived(segment: Segment, now: number): void {
-    processReset(this, segment, now);
+  resetReceived(segment: Segment, _now: number): void {
+    processReset(this, segment);
   }
 
   established(now: number): void {

@@ -2,8 +2,8 @@
 // segment objects. No clock: `now` is an argument everywhere (milliseconds, monotonic, fractional).
 
 import { Segment } from '../wire/index.ts';
-import type { CounterName } from './counters.ts';
 import type { TcpConfig } from './config.ts';
+import type { CounterName } from './counters.ts';
 
 /** Synchronous entropy and hashes; node:crypto in the API, seeded in the simulator. */
 export interface Entropy {

@@ -3,8 +3,8 @@
 // Before: tcp/input and host/listener. After: the extension learns that the connection is established.
 
 import { Flag, type Segment } from '../wire/index.ts';
-import { Recovery, type Tcb } from './tcb.ts';
 import { State } from './state.ts';
+import { Recovery, type Tcb } from './tcb.ts';
 import { Timer } from './timers.ts';
 
 /** A SYN arrived for a listener: the block starts in SYN-RECEIVED and will answer. */
@@ -52,7 +52,13 @@ export function receiveSynSent(tcb: Tcb, segment: Segment, now: number): void {
 }
 
 /** The acknowledgement of our SYN/ACK arrived in SYN-RECEIVED. False: the connection was refused by its owner. */
-export function completeHandshake(tcb: Tcb, segment: Segment, ssn: number, ack: number, now: number): boolean {
+export function completeHandshake(
+  tcb: Tcb,
+  segment: Segment,
+  ssn: number,
+  ack: number,
+  now: number,
+): boolean {
   if (!tcb.extension.admits(segment)) return false;
   sampleHandshake(tcb, now);
   tcb.sndUna = 1;

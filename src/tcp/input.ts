@@ -67,7 +67,8 @@ function acceptable(tcb: Tcb, segment: Segment, flags: number, ssn: number, now:
     tcb.ackPending = true;
     return false;
   }
-  const length = segment.payloadLength + ((flags & Flag.FIN) !== 0 ? 1 : 0) + ((flags & Flag.SYN) !== 0 ? 1 : 0);
+  const length =
+    segment.payloadLength + ((flags & Flag.FIN) !== 0 ? 1 : 0) + ((flags & Flag.SYN) !== 0 ? 1 : 0);
   const edge = Math.max(tcb.rcvEdge, tcb.rcvNxt + tcb.extension.windowBytes());
   const inWindow = length === 0 ? ssn >= tcb.rcvNxt && ssn <= edge : ssn < edge && ssn + length > tcb.rcvNxt;
   if (inWindow) return true;

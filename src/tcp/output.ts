@@ -3,7 +3,14 @@
 // cuts it into pieces of `transmitSegmentSize`. Read: RFC 9293 §3.8, RFC 5681 §3, RFC 1122 §4.2.3.4 (SWS).
 // Before on the walk: mptcp/send (one scheduler) or tcp/plain-stream. After: host.transmit, then the link.
 
-import { encodeHeaders, Flag, headerLength, optionsLength, sackBlocksThatFit, writeChecksum } from '../wire/index.ts';
+import {
+  encodeHeaders,
+  Flag,
+  headerLength,
+  optionsLength,
+  sackBlocksThatFit,
+  writeChecksum,
+} from '../wire/index.ts';
 import { Sent } from './sent-queue.ts';
 import { maySend, State } from './state.ts';
 import { Recovery, type Tcb } from './tcb.ts';

@@ -5,7 +5,14 @@
 import type { Segment } from '../wire/index.ts';
 import { type ByteStream, Ready, type StreamOwner } from './byte-stream.ts';
 import type { CloseReason, Extension } from './extension.ts';
-import { armPersist, segmentBytes, transmitAck, transmitControl, transmitData, transmitFin } from './output.ts';
+import {
+  armPersist,
+  segmentBytes,
+  transmitAck,
+  transmitControl,
+  transmitData,
+  transmitFin,
+} from './output.ts';
 import type { ReceiveBuffer } from './receive-buffer.ts';
 import type { SendBuffer } from './send-buffer.ts';
 import { isSynchronized, State } from './state.ts';
@@ -145,7 +152,11 @@ export class PlainStream implements ByteStream, Extension {
   setKeepAlive(on: boolean, idleMs: number, now: number): void {
     const config = this.tcb.env.config;
     this.tcb.setKeepAlive(
-      { idleMs: on ? idleMs || config.keepAliveIdleMs : 0, intervalMs: config.keepAliveIntervalMs, probes: config.keepAliveProbes },
+      {
+        idleMs: on ? idleMs || config.keepAliveIdleMs : 0,
+        intervalMs: config.keepAliveIntervalMs,
+        probes: config.keepAliveProbes,
+      },
       now,
     );
   }

@@ -2,8 +2,8 @@
 // order. The first copy of a byte that arrives wins (RFC 8684 §3.3.1). Offsets as in send-buffer.ts.
 // Before it on the walk: tcp/input, mptcp/receive. After it: api/socket.
 
-import { copyFromRing, copyIntoRing, moveRing } from './ring.ts';
 import { RangeSet } from './range-set.ts';
+import { copyFromRing, copyIntoRing, moveRing } from './ring.ts';
 
 const INITIAL_CAPACITY = 16 * 1024;
 

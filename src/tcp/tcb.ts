@@ -10,7 +10,7 @@ import { RangeSet } from './range-set.ts';
 import { RttEstimator } from './rtt.ts';
 import { SentQueue } from './sent-queue.ts';
 import { EDGES, isSynchronized, STATE_NAMES, State } from './state.ts';
-import { Timer, TIMER_COUNT } from './timers.ts';
+import { TIMER_COUNT, Timer } from './timers.ts';
 
 export const Recovery = { OPEN: 0, RECOVERY: 1, LOSS: 2 } as const;
 

@@ -127,7 +127,10 @@ export class PathManager {
       if (plan.nextMs > now || plan.requestId !== 0) continue;
       plan.nextMs = Infinity;
       if (plan.subflow !== null && !this.isSilent(plan, now)) continue;
-      if (plan.replacement !== null || this.connection.subflows.length >= this.connection.env.config.maxSubflows) {
+      if (
+        plan.replacement !== null ||
+        this.connection.subflows.length >= this.connection.env.config.maxSubflows
+      ) {
         plan.nextMs = now + this.connection.env.config.rejoinMinMs;
         continue;
       }
@@ -186,11 +189,16 @@ export class PathManager {
     this.run(now);
   }
 
-  private addPlan(path: PathOptions, remote: { address: string; port: number }, remoteId: number): Plan | null {
+  private addPlan(
+    path: PathOptions,
+    remote: { address: string; port: number },
+    remoteId: number,
+  ): Plan | null {
     const remoteWords = new Int32Array(4);
     const remoteFamily = parseAddress(remote.address, remoteWords);
     const networkInterface = this.interfaceOf(path);
-    if (remoteFamily === 0 || networkInterface === null || networkInterface.family !== remoteFamily) return null;
+    if (remoteFamily === 0 || networkInterface === null || networkInterface.family !== remoteFamily)
+      return null;
     for (const other of this.plans) {
       const same = other.path.interfaceId === path.interfaceId && other.remotePort === remote.port;
       if (same && other.remoteWords.every((word, i) => word === remoteWords[i])) return null;
@@ -223,7 +231,11 @@ export class PathManager {
     const requestId = this.nextRequestId++;
     const remote = { address: plan.remoteAddress, port: plan.remotePort };
     plan.requestId = requestId;
-    const asked = this.connection.owner.requestFlow({ id: requestId, interfaceId: networkInterface.id, remote });
+    const asked = this.connection.owner.requestFlow({
+      id: requestId,
+      interfaceId: networkInterface.id,
+      remote,
+    });
     if (asked) return;
     plan.requestId = 0;
     this.join(plan, 0, now);
