@@ -114,7 +114,7 @@ export class Application {
 
   /** The application has nothing more to do here. */
   get done(): boolean {
-    return this.closed || this.released;
+    return this.released || (this.closed && (this.error !== null || this.ended));
   }
 
   /** It takes whatever comes, at this time. */
@@ -140,12 +140,12 @@ export class Application {
       this.lastReceivedMs = nowMs;
     }
     if (events & Ready.WRITABLE) this.blocked = false;
-    if (!this.released) this.act(connection, nowMs);
     if (events & Ready.CLOSED && !this.closed) {
       this.closed = true;
       this.error = connection.error;
       this.errorReason = connection.errorReason;
     }
+    if (!this.released) this.act(connection, nowMs);
   }
 
   /** A time it asked for has come. */
@@ -153,8 +153,10 @@ export class Application {
     if (this.connection !== undefined && !this.done) this.act(this.connection, nowMs);
   }
 
+  // After an orderly close what has arrived can still be read.
   private act(connection: Connection, nowMs: number): void {
     this.read(connection, nowMs);
+    if (this.closed) return;
     if (this.connected) this.write(connection, nowMs);
     const mayFinish = this.connected || this.plan.finish === 'abort';
     if (mayFinish && !this.released) this.finish(connection, nowMs);

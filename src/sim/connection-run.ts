@@ -47,8 +47,6 @@ export class ConnectionRun {
   clientInfo: MultipathInfo | undefined;
   serverInfo: MultipathInfo | undefined;
   fallbackCauses: string[] = [];
-  /** SYNs the host sends before it gives up. */
-  synAttempts = 7;
 
   constructor(options: {
     index: number;
@@ -123,7 +121,9 @@ export class ConnectionRun {
     if (leftEarly(client, server) || leftEarly(server, client)) return 'an application left data unread';
     const first = this.paths[0].path;
     const lostSyns = first.forward.lostSyns + first.backward.lostSyns;
-    if (!client.connected && lostSyns >= this.synAttempts) return 'the handshake was lost';
+    const lost = first.forward.lostPackets + first.backward.lostPackets;
+    if (!client.connected && lostSyns >= SYN_ATTEMPTS) return 'the handshake was lost';
+    if (server.connection === undefined && lost >= SYN_ACK_ATTEMPTS) return 'the handshake was lost';
     const carriers = (this.isPlain ? this.paths.slice(0, 1) : this.paths).filter(
       one => one.wasActive && !one.takenAway && this.endured(one.path, nowMs),
     );
@@ -133,7 +133,8 @@ export class ConnectionRun {
 
   private endured(path: PathRun, nowMs: number): boolean {
     const outageMs = path.up ? 0 : nowMs - path.downSinceMs;
-    return Math.max(outageMs, path.longestOutageMs) <= LONGEST_OUTAGE_TO_SURVIVE_MS;
+    if (Math.max(outageMs, path.longestOutageMs) > LONGEST_OUTAGE_TO_SURVIVE_MS) return false;
+    return Math.max(path.forward.longestLossSpanMs, path.backward.longestLossSpanMs) < FATAL_LOSS_SPAN_MS;
   }
 
   private pathOf(side: 'client' | 'server', local: string, remote: string): PathRun | undefined {
@@ -151,5 +152,12 @@ function leftEarly(one: Application, other: Application): boolean {
   return one.released && !one.ended && one.receivedBytes < other.totalBytes;
 }
 
+/** SYNs a client sends before it gives up: the first and six more. */
+const SYN_ATTEMPTS = 7;
+/** SYN/ACKs a server may send at the least: three times what it received. */
+const SYN_ACK_ATTEMPTS = 3;
+
+/** RFC 9293 §3.8.3: a connection may end after 100 s of retransmissions, all of them lost. */
+const FATAL_LOSS_SPAN_MS = 100_000;
 /** Well below every timeout that ends a connection (data, no subflow left, keepalive). */
 export const LONGEST_OUTAGE_TO_SURVIVE_MS = 30_000;

@@ -14,7 +14,7 @@ export interface ApplicationPair {
 
 /**
  * Draws a pair. `budgetBytes` bounds what is sent in both directions together; `rough` allows ends that lose data:
- * aborts, and letting go with data unread.
+ * aborts, and letting go with data unread. `certainKeepAlive`: packets may be lost, or paths.
  */
 export function drawApplications(
   random: Random,
@@ -33,9 +33,11 @@ export function drawApplications(
       : [server, serverBytes, clientBytes];
     roughEnd(random, one, itsBytes, peerBytes);
   }
+  // An end that waits for the other learns of its silent death, and a server of a client whose last handshake
+  // packet was lost, only if somebody asks: see `ProgressWatch.isWanted`.
   if (rough || options.certainKeepAlive || chance(random, 0.1)) {
-    client.keepAliveMs = Math.round(logBetween(random, 2_000, 30_000));
-    server.keepAliveMs = Math.round(logBetween(random, 2_000, 30_000));
+    client.keepAliveMs = Math.round(logBetween(random, 2_000, 300_000));
+    server.keepAliveMs = Math.round(logBetween(random, 2_000, 300_000));
   }
   return { client, server };
 }

@@ -181,9 +181,10 @@ function drawLink(random: RandomStream, traits: Traits, mtu: number): LinkPlan {
   if (traits.jitter && chance(random, 0.6)) link.jitterMs = logBetween(random, 0.1, 100);
   if (traits.loss && chance(random, 0.7)) link.loss = logBetween(random, 0.0005, 0.1);
   if (traits.bursts && chance(random, 0.6)) {
-    const leaveProbability = logBetween(random, 0.05, 0.5);
+    // Bursts are counted in packets: longer ones would outlive every retransmission of a lone segment.
+    const leaveProbability = logBetween(random, 0.3, 0.8);
     const enterProbability = leaveProbability * logBetween(random, 0.001, 0.1);
-    link.burstLoss = { enterProbability, leaveProbability, lossInBad: between(random, 0.3, 1) };
+    link.burstLoss = { enterProbability, leaveProbability, lossInBad: between(random, 0.3, 0.95) };
   }
   if (traits.reorder && chance(random, 0.7)) {
     link.reorder = { probability: logBetween(random, 0.001, 0.2), extraMs: logBetween(random, 0.05, 100) };
@@ -222,7 +223,7 @@ function drawConnections(
     const applications = drawApplications(random, {
       budgetBytes: mostBytes / count,
       rough: traits.rough,
-      certainKeepAlive: traits.doom || traits.changes,
+      certainKeepAlive: traits.doom || traits.changes || isLossy(traits),
     });
     return {
       client: 0,
@@ -255,6 +256,12 @@ function drawUse(random: RandomStream, paths: PathPlan[]): ConnectionPathPlan[] 
     use.push(path.to.interface === serverInterface ? one : { ...one, serverInterface: path.to.interface });
   }
   return use;
+}
+
+function isLossy(traits: Traits): boolean {
+  return (
+    traits.loss || traits.bursts || traits.corrupt || traits.firstLosses || traits.outages || traits.freezes
+  );
 }
 
 function bytesPerMsOf(link: LinkPlan): number {

@@ -224,4 +224,4 @@ export class HostDriver {
 }
 
 const MAX_PASSES = 10_000;
-const MAX_PACKETS_A_TURN = 1_000_000;
+const MAX_PACKETS_A_TURN = 100_000;

@@ -44,6 +44,11 @@ export interface Lane {
   /** Packets lost, damaged or undeliverable, and when the last of them was. */
   lostPackets: number;
   lastLossMs: number;
+  /** The longest time in which one packet after another was lost, the present one included. */
+  longestLossSpanMs: number;
+  /** Since when, and how many were lost since a packet last arrived. */
+  lossRunStartMs: number;
+  lossRun: number;
 }
 
 export class Network {
@@ -114,6 +119,9 @@ export class Network {
       lostSyns: 0,
       lostPackets: 0,
       lastLossMs: Number.NEGATIVE_INFINITY,
+      longestLossSpanMs: 0,
+      lossRunStartMs: 0,
+      lossRun: 0,
     };
     this.lanes.push(lane);
     options.from.lanes.push(lane);
@@ -150,7 +158,10 @@ export class Network {
   /** An arrival event has come: the packet's slot is the caller's when true, else it was lost on the way. */
   arrive(slot: number, laneIndex: number): boolean {
     const lane = this.lanes[laneIndex];
-    if (this.pool.tag[slot] === lane.model.cuts && lane.to.present) return true;
+    if (this.pool.tag[slot] === lane.model.cuts && lane.to.present) {
+      lane.lossRun = 0;
+      return true;
+    }
     this.lose(lane, slot);
     this.pool.release(slot);
     return false;
@@ -160,6 +171,9 @@ export class Network {
   countLoss(lane: Lane): void {
     lane.lostPackets++;
     lane.lastLossMs = this.queue.nowMs;
+    if (lane.lossRun++ === 0) lane.lossRunStartMs = this.queue.nowMs;
+    if (lane.lossRun < SPAN_LOSSES) return;
+    lane.longestLossSpanMs = Math.max(lane.longestLossSpanMs, this.queue.nowMs - lane.lossRunStartMs);
   }
 
   private enter(lane: Lane, slot: number, length: number): void {
@@ -307,5 +321,7 @@ function hasSyn(bytes: Uint8Array, offset: number): boolean {
 }
 
 const MTU_REPORT_MS = 5;
+/** So many losses in a row are a span, not an accident. */
+const SPAN_LOSSES = 5;
 const NO_ROUTE = { arrivalMs: Number.NaN, note: 'no path' };
 const MEANT_LOST = { arrivalMs: Number.NaN, note: 'one of the first' };

@@ -74,7 +74,8 @@ function addPath(world: World, run: ConnectionRun, plan: ConnectionPathPlan): vo
   const options = world.pathOptions(run.plan, plan);
   const connection = run.client.connection;
   if (options === undefined || run.client.done) return;
-  run.usePath(plan, world.pathFor(run.plan, plan));
+  const path = world.pathFor(run.plan, plan);
+  if (path.forward.to.present) run.usePath(plan, path);
   if (connection === undefined) return;
   connection.addPath(options, world.nowMs);
   world.drivers[run.plan.client].requestTurn(0);

@@ -104,7 +104,10 @@ class Crew {
         void worker.terminate().then(() => resolve());
       };
       const next = (): void => {
-        if (this.pending.next >= this.pending.end) return end();
+        if (this.pending.next >= this.pending.end) {
+          end();
+          return;
+        }
         seed = this.pending.next++;
         worker.postMessage(seed);
         clearTimeout(watchdog);

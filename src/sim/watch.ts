@@ -105,9 +105,12 @@ export class Watch {
     const { drivers } = this.world;
     const runnableSinceMs = Math.max(drivers[plan.client].frozenUntilMs, drivers[plan.server].frozenUntilMs);
     const boundMs = progressBoundMs(Math.max(...run.paths.map(one => one.path.maxRttMs)));
+    const first = run.paths[0].path;
+    const lossless = first.forward.lostPackets + first.backward.lostPackets === 0;
+    const common = { runnableSinceMs, boundMs, lossless };
     const verdicts = [
-      watches.up.check(nowMs, { runnableSinceMs, boundMs, working: () => run.pathsInUse('client') }),
-      watches.down.check(nowMs, { runnableSinceMs, boundMs, working: () => run.pathsInUse('server') }),
+      watches.up.check(nowMs, { ...common, working: () => run.pathsInUse('client') }),
+      watches.down.check(nowMs, { ...common, working: () => run.pathsInUse('server') }),
     ];
     for (const message of verdicts) if (message !== '') this.world.fail({ oracle: 'progress', message });
   }
