@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import { connect } from '../api/index.ts';
 import { atMostPositionals, readArguments, UsageError, wholeNumber } from './command-line.ts';
-import { address, join, teller } from './join.ts';
+import { address, Interrupt, join, teller } from './join.ts';
 
 export const usage: string = `mptcp connect HOST PORT [--path ADDR_OR_DEVICE[,backup]]... [--quiet]
 
@@ -36,16 +36,11 @@ export async function run(args: string[]): Promise<number> {
   const port = wholeNumber(positionals[1], { name: 'PORT', min: 1, max: 65_535 });
   const paths = values.path?.map(readPath);
   const say = teller(values.quiet);
+  const interrupt = new Interrupt();
   const socket = connect({ host, port, allowHalfOpen: true, ...(paths && { paths }) });
-  const stop = (): void => {
-    socket.destroy();
-    process.exit(130);
-  };
-  process.once('SIGINT', stop).once('SIGTERM', stop);
   await once(socket, 'connect');
-  process.off('SIGINT', stop).off('SIGTERM', stop);
   say(`connected to ${address({ address: socket.remoteAddress ?? host, port: socket.remotePort ?? port })}`);
-  return join(socket, say);
+  return join(socket, interrupt, say);
 }
 
 export function readPath(text: string): PathArgument {

@@ -7,14 +7,31 @@ import { once } from 'node:events';
 import { pipeline } from 'node:stream/promises';
 import type { Endpoint, FallbackStatus, Socket, SubflowStatus } from '../api/index.ts';
 
-/** Exit code: 0 when both sides finished, 130 when interrupted. Rejects with what went wrong. */
-export async function join(socket: Socket, say: (text: string) => void): Promise<number> {
-  let interrupted = false;
-  const interrupt = (): void => {
-    interrupted = true;
-    socket.destroy();
+/**
+ * What Ctrl-C does, from the moment this is made: there is no time at which nobody answers it.
+ */
+export class Interrupt {
+  /** At first there is nothing to be tidied up. */
+  act: () => void = () => process.exit(interruptedCode);
+  happened = false;
+
+  constructor() {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, this.#handle);
+  }
+
+  readonly #handle = (): void => {
+    this.happened = true;
+    this.act();
   };
-  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+}
+
+/** Exit code: 0 when both sides finished, 130 when interrupted. Rejects with what went wrong. */
+export async function join(
+  socket: Socket,
+  interrupt: Interrupt,
+  say: (text: string) => void,
+): Promise<number> {
+  interrupt.act = () => socket.resetAndDestroy();
   socket.on('subflow', (subflow: SubflowStatus) => say(`path ${pathName(subflow)} joined`));
   socket.on('subflowclose', (subflow: SubflowStatus, reason: string) =>
     say(`path ${pathName(subflow)} closed${reason ? `: ${reason}` : ''}`),
@@ -29,10 +46,9 @@ export async function join(socket: Socket, say: (text: string) => void): Promise
     await closed;
     return 0;
   } catch (error) {
-    if (interrupted) return 130;
+    if (interrupt.happened) return interruptedCode;
     throw error;
   } finally {
-    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
     // A terminal or a pipe that is still open must not keep a finished command.
     process.stdin.destroy();
   }
@@ -50,3 +66,5 @@ export function address(end: Endpoint): string {
 export function teller(quiet: boolean): (text: string) => void {
   return quiet ? () => {} : text => void process.stderr.write(`mptcp: ${text}\n`);
 }
+
+const interruptedCode = 130;

@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import { createServer, type Socket } from '../api/index.ts';
 import { atMostPositionals, readArguments, wholeNumber } from './command-line.ts';
-import { address, join, teller } from './join.ts';
+import { address, Interrupt, join, teller } from './join.ts';
 
 export const usage: string = `mptcp listen PORT [HOST] [--quiet]
 
@@ -23,6 +23,7 @@ export async function run(args: string[]): Promise<number> {
   const port = wholeNumber(positionals[0], { name: 'PORT', min: 0, max: 65_535 });
   const host = positionals[1];
   const say = teller(values.quiet);
+  const interrupt = new Interrupt();
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true });
   const connection = once(server, 'connection') as Promise<[Socket]>;
   connection.catch(() => {}); // An error of the server is thrown by whoever waits first.
@@ -30,14 +31,8 @@ export async function run(args: string[]): Promise<number> {
   await once(server, 'listening');
   const bound = server.address();
   if (bound) say(`listening on ${address(bound)}`);
-  const stop = (): void => {
-    server.close();
-    process.exit(130);
-  };
-  process.once('SIGINT', stop).once('SIGTERM', stop);
   const [socket] = await connection;
-  process.off('SIGINT', stop).off('SIGTERM', stop);
   server.close();
   say(`connection from ${address({ address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 })}`);
-  return join(socket, say);
+  return join(socket, interrupt, say);
 }

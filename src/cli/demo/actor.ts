@@ -25,7 +25,9 @@ export class Actor {
       execArgv: [],
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     });
-    this.#exited = new Promise(resolve => this.#child.once('close', () => resolve()));
+    // Not 'close', which does not come on Node 20 when it is we who end the channel.
+    const said = new Promise(resolve => this.#child.stderr?.once('close', resolve));
+    this.#exited = new Promise(resolve => this.#child.once('exit', () => void said.then(() => resolve())));
     this.failure = new Promise((_, reject) => {
       const fail = (reason: string): void => reject(new Error(`the ${name} process ${reason}`));
       this.#child.on('error', error => fail(`could not be started: ${error.message}`));
@@ -34,7 +36,8 @@ export class Actor {
         if (type === 'failed') fail(`failed: ${(message as MessageOf<'failed'>).reason}`);
         this.#listeners.get(type)?.(message as Message);
       });
-      this.#child.on('close', (code, signal) => {
+      this.#child.on('exit', async (code, signal) => {
+        await this.#exited;
         if (!this.#stopping) fail(`ended unasked (${signal ?? `code ${code}`}) ${this.#complaints}`.trim());
       });
     });
