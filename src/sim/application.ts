@@ -36,9 +36,9 @@ export interface ApplicationPlan {
   readEveryMs: number;
   pauses: ReadPause[];
   /**
-   * Once all is sent (`abort`: at once) and the conditions below hold: `shutdown` ends its own direction, reads
-   * to the peer's end, then closes; `close` lets go of everything; `wait` does nothing until the peer has ended,
-   * then closes; `abort` resets the connection.
+   * Once all is sent (`abort`: at once) and the conditions below hold: `shutdown` ends its own direction,
+   * reads to the peer's end, then closes; `close` lets go of everything; `wait` does nothing until the peer
+   * has ended, then closes; `abort` resets the connection.
    */
   finish: Finish;
   finishAfterReceivedBytes: number;

@@ -1,4 +1,5 @@
-// Ways to draw from a random source. Before it: a seeded source. After it: draw.ts and draw-applications.ts.
+// Ways to draw from a random source.
+// Before it: a seeded source. After it: draw.ts and draw-applications.ts.
 
 import type { Random } from '../netmodel/index.ts';
 

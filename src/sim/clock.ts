@@ -1,7 +1,8 @@
-// The virtual clock: what happens next, and when. Time is milliseconds as a float and moves only from one
-// event to the next, so an hour of silence costs nothing. Two events of the same instant run in the order they
-// were scheduled: this, with seeded randomness, is what makes a run repeatable byte for byte.
-// Before it: nothing. After it: network.ts and world.ts schedule here, world.ts takes events off and acts.
+// The virtual clock: what happens next, and when. Time is milliseconds as a float and moves only from
+// one event to the next, so an hour of silence costs nothing. Two events of the same instant run in the
+// order they were scheduled: this, with seeded randomness, is what makes a run repeatable byte for byte.
+// Before it: nothing. After it: network.ts and world.ts schedule here, world.ts takes events off and
+// acts.
 
 /** What happens in a world: the kinds of event, and what their numbers mean. */
 export const EventKind = {
@@ -35,7 +36,8 @@ export interface SimEvent {
 
 /**
  * A binary heap of events over typed arrays: no object per event, so a busy network does not feed the garbage
- * collector. Nothing can be taken out early; an owner whose plans change ignores the stale event when it comes.
+ * collector. Nothing can be taken out early; an owner whose plans change ignores the stale event when it
+ * comes.
  */
 export class EventQueue {
   /** The virtual time: the time of the last event taken. */

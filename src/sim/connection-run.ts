@@ -1,5 +1,5 @@
-// One connection of a running world: its plan, the two applications, the paths it may use and what has happened
-// to them. Here is decided whether the scenario explains that a connection failed.
+// One connection of a running world: its plan, the two applications, the paths it may use and what has
+// happened to them. Here is decided whether the scenario explains that a connection failed.
 // Before it: world.ts feeds it events of both ends. After it: oracles.ts asks.
 
 import type { Connection, MultipathInfo } from '../host/index.ts';
@@ -114,7 +114,9 @@ export class ConnectionRun {
     return [this.clientInfo, this.serverInfo].some(info => info !== undefined && info.fallback !== null);
   }
 
-  /** Why it is no fault of the stack that this connection ended with an error; '' when nothing explains it. */
+  /**
+   * Why it is no fault of the stack that this connection ended with an error; '' when nothing explains it.
+   */
   excuse(nowMs: number): string {
     const { client, server } = this;
     if (client.aborted || server.aborted) return 'an application aborted';

@@ -1,8 +1,8 @@
-// What applications send: a byte stream that is a pure function of (connection, direction, offset). Writer and
-// checker compute the same bytes apart from each other, so a world verifies megabytes and stores none.
-// A stream is cut into 64 KB blocks; each block is a window into one fixed random table, at a place hashed from
-// the stream and the block's number. Filling and checking are then memory copies and compares, and a byte out of
-// place by any distance, also by whole blocks, or from another stream, does not match.
+// What applications send: a byte stream that is a pure function of (connection, direction, offset). Writer
+// and checker compute the same bytes apart from each other, so a world verifies megabytes and stores none.
+// A stream is cut into 64 KB blocks; each block is a window into one fixed random table, at a place hashed
+// from the stream and the block's number. Filling and checking are then memory copies and compares, and a
+// byte out of place by any distance, also by whole blocks, or from another stream, does not match.
 
 /** The stream number of one direction of one connection; `world` is the world's seed. */
 export function streamKey(world: number, connection: number, direction: 0 | 1): number {

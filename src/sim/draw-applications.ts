@@ -1,5 +1,5 @@
-// Draws what two applications do with a connection: pairs of plans that fit together, so that what one waits for
-// the other sends.
+// Draws what two applications do with a connection: pairs of plans that fit together, so that what one
+// waits for the other sends.
 // Before it: draw.ts, with how much data the world can bear. After it: application.ts carries it out.
 
 import type { Random } from '../netmodel/index.ts';
@@ -13,8 +13,8 @@ export interface ApplicationPair {
 }
 
 /**
- * Draws a pair. `budgetBytes` bounds what is sent in both directions together; `rough` allows ends that lose data:
- * aborts, and letting go with data unread. `certainKeepAlive`: packets may be lost, or paths.
+ * Draws a pair. `budgetBytes` bounds what is sent in both directions together; `rough` allows ends that
+ * lose data: aborts, and letting go with data unread. `certainKeepAlive`: packets may be lost, or paths.
  */
 export function drawApplications(
   random: Random,
@@ -141,7 +141,8 @@ function drawHabits(random: Random, send: SendStep[], expectedBytes: number): Ap
   return plan;
 }
 
-// An end in good order: at least one side makes the first move, and nobody leaves before it has read everything.
+// An end in good order: at least one side makes the first move, and nobody leaves before it has read
+// everything.
 function drawEnd(
   random: Random,
   client: ApplicationPlan,

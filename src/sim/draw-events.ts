@@ -1,5 +1,6 @@
-// Draws what happens to a world while its connections run. One path of those a connection uses, the anchor, only
-// ever suffers outages it must survive, so that in every world but a doomed one there is a way through.
+// Draws what happens to a world while its connections run. One path of those a connection uses, the
+// anchor, only ever suffers outages it must survive, so that in every world but a doomed one there is a
+// way through.
 // Before it: draw.ts, with everything else drawn. After it: scenario.ts makes it happen.
 
 import type { Random } from '../netmodel/index.ts';

@@ -1,6 +1,6 @@
-// Draws a whole world from a seed: topology, links, faults, machines, configuration, applications, events. Each
-// kind of trouble is switched on or off for the world as a whole first, since a world with a little of everything
-// hides what a world with much of one thing shows.
+// Draws a whole world from a seed: topology, links, faults, machines, configuration, applications,
+// events. Each kind of trouble is switched on or off for the world as a whole first, since a world with
+// a little of everything hides what a world with much of one thing shows.
 // Before it: a seed. After it: world.ts runs the plan.
 
 import type { Config } from '../host/index.ts';

@@ -1,6 +1,7 @@
-// Runs one host in virtual time, as src/api's driver runs one in real time: a batch of packets in with one `now`,
-// news out to the applications, packets out until there are none, one deadline armed. It also plays the
-// machine under the host: arrivals collected into batches, timers that are late, a machine that freezes.
+// Runs one host in virtual time, as src/api's driver runs one in real time: a batch of packets in with
+// one `now`, news out to the applications, packets out until there are none, one deadline armed. It also
+// plays the machine under the host: arrivals collected into batches, timers that are late, a machine
+// that freezes.
 // Before it: world.ts tells it of arrivals, deadlines and wake-ups. After it: the host, and network.ts.
 
 import type { Connection, Host, Listener } from '../host/index.ts';

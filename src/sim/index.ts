@@ -2,12 +2,16 @@
  * `mptcp/sim`: the stack in a network of virtual time, where every run is repeatable from a seed.
  *
  * A world is made from one plan: hosts with interfaces, paths with rate, delay, queue, loss and the rest,
- * connections with what the applications do, and events. `new World(plan).run()` runs it until nothing is left to
- * happen and says which promise was broken, if any:
+ * connections with what the applications do, and events. `new World(plan).run()` runs it until nothing is
+ * left to happen and says which promise was broken, if any:
  *
  * ```ts
  * import { LINK_PROFILES, simplePlan, World } from 'mptcp/sim';
- * const plan = simplePlan({ seed: 1, paths: [LINK_PROFILES.wifi, LINK_PROFILES.lte], uploadBytes: 1_000_000 });
+ * const plan = simplePlan({
+ *   seed: 1,
+ *   paths: [LINK_PROFILES.wifi, LINK_PROFILES.lte],
+ *   uploadBytes: 1_000_000,
+ * });
  * plan.events.push({ atMs: 200, type: 'path-down', path: 0 });
  * const world = new World(plan);
  * const { failures, virtualMs, fingerprint } = world.run();
@@ -15,8 +19,8 @@
  * ```
  *
  * `world.at(ms, call)` runs code of your own at a virtual time, `world.drivers[i].host` is the host, and
- * `world.run({ untilMs })` stops to look. `drawWorld(seed)` draws a world as the swarm does, `runSwarm` runs many,
- * `replay` shows one packet by packet.
+ * `world.run({ untilMs })` stops to look. `drawWorld(seed)` draws a world as the swarm does, `runSwarm`
+ * runs many, `replay` shows one packet by packet.
  */
 
 export { LINK_PROFILES, type LinkProfile, PathModel, type PathOptions, Random } from '../netmodel/index.ts';

@@ -1,8 +1,9 @@
 // The wires of a world: interfaces, and paths between pairs of them, a path being two PathModels, one a
-// direction. A packet enters where a host hands it over, is cut into wire packets there (so that loss and queues
-// act on those), and comes out as an arrival event, or not at all. Everything random is drawn from the lane's
-// own source, so that traffic on one path does not change the luck of another.
-// Before it: driver.ts hands over what a host transmits. After it: world.ts gives arrivals to the drivers.
+// direction. A packet enters where a host hands it over, is cut into wire packets there (so that loss
+// and queues act on those), and comes out as an arrival event, or not at all. Everything random is drawn
+// from the lane's own source, so that traffic on one path does not change the luck of another.
+// Before it: driver.ts hands over what a host transmits. After it: world.ts gives arrivals to the
+// drivers.
 
 import { PathModel, type Random } from '../netmodel/index.ts';
 import { copyBytes, parseAddress, type SplitSink, splitPacket } from '../wire/index.ts';

@@ -1,8 +1,8 @@
-// What must hold in every world, whatever was drawn. Each oracle is a check that can fail on its own: the tests
-// feed each of them a world that is broken in its way. (That every byte is the right one at the right place is
-// checked by application.ts as it reads.)
-// RFC 6298 §5 for the bound on progress. Before it: world.ts calls, now and then and at the end. After it: a list
-// of failures, each of which makes the seed a failing seed.
+// What must hold in every world, whatever was drawn. Each oracle is a check that can fail on its own:
+// the tests feed each of them a world that is broken in its way. (That every byte is the right one at
+// the right place is checked by application.ts as it reads.) RFC 6298 §5 for the bound on progress.
+// Before it: world.ts calls, now and then and at the end. After it: a list of failures, each of which
+// makes the seed a failing seed.
 
 import type { Application } from './application.ts';
 import type { ConnectionRun, PathRun } from './connection-run.ts';
@@ -54,8 +54,9 @@ export class ProgressWatch {
   }
 
   /**
-   * Looks at one instant. `runnableSinceMs` is since when both machines run; `lossless`, that nothing was lost on
-   * the first path; `working` gives the paths that should carry data. Returns what is wrong, '' if nothing.
+   * Looks at one instant. `runnableSinceMs` is since when both machines run; `lossless`, that nothing was
+   * lost on the first path; `working` gives the paths that should carry data. Returns what is wrong, '' if
+   * nothing.
    */
   check(
     nowMs: number,
@@ -81,15 +82,17 @@ export class ProgressWatch {
   }
 
   /*
-   * The bound. A sender that hears nothing tries again after RTO, 2 RTO, 4 RTO … (RFC 6298 §5.5). When the last
-   * packet was lost at D and the sender last heard of progress at L, the tries so far took D - L, and the next one
-   * comes no later than D + (D - L) + RTO: waiting doubles, so each wait is the sum of those before it and one.
-   * Without any loss there is nothing to wait for but a round trip or one RTO. So a standstill is allowed until
+   * The bound. A sender that hears nothing tries again after RTO, 2 RTO, 4 RTO … (RFC 6298 §5.5). When the
+   * last packet was lost at D and the sender last heard of progress at L, the tries so far took D - L, and
+   * the next one comes no later than D + (D - L) + RTO: waiting doubles, so each wait is the sum of those
+   * before it and one. Without any loss there is nothing to wait for but a round trip or one RTO. So a
+   * standstill is allowed until
    *   max(possible since, D) + min(D - L, RTO max) + bound,
-   * on a path that is up and has a subflow at the sender, with D the last loss on that path in either direction,
-   * a cut included. `bound` is several round trips with full queues and several initial RTOs over the slowest
-   * path of the connection, since what waits may first have to be given up on that one. It does not depend on
-   * luck: however often packets are lost, each loss only moves the limit by what the loss explains.
+   * on a path that is up and has a subflow at the sender, with D the last loss on that path in either
+   * direction, a cut included. `bound` is several round trips with full queues and several initial RTOs
+   * over the slowest path of the connection, since what waits may first have to be given up on that one. It
+   * does not depend on luck: however often packets are lost, each loss only moves the limit by what the
+   * loss explains.
    */
   private checkPaths(nowMs: number, boundMs: number, working: readonly PathRun[]): string {
     for (const path of working) {
@@ -112,9 +115,9 @@ export class ProgressWatch {
   }
 
   /*
-   * When the last step of the handshake is lost, a client with nothing to send does not know; the server repeats
-   * its SYN/ACK, but sends an address it has not heard of at most three times what it received, and may have to
-   * stop. Only what the client sends next, a keepalive at the latest, helps it on.
+   * When the last step of the handshake is lost, a client with nothing to send does not know; the server
+   * repeats its SYN/ACK, but sends an address it has not heard of at most three times what it received, and
+   * may have to stop. Only what the client sends next, a keepalive at the latest, helps it on.
    */
   private isWanted(nowMs: number, lossless: boolean): boolean {
     const { sender, receiver } = this;
@@ -185,7 +188,9 @@ export function checkBuffers(
   return null;
 }
 
-/** The application waits for news although there is something to do. Only right after the host was drained. */
+/**
+ * The application waits for news although there is something to do. Only right after the host was drained.
+ */
 export function checkNews(app: Application, nowMs: number): Broken | null {
   const connection = app.connection;
   if (connection === undefined || !app.isReading(nowMs)) return null;
@@ -196,7 +201,10 @@ export function checkNews(app: Application, nowMs: number): Broken | null {
   return null;
 }
 
-/** At the end of a stream: all of it was delivered. Also when the peer aborted: that must not look like an end. */
+/**
+ * At the end of a stream: all of it was delivered. Also when the peer aborted: that must not look like an
+ * end.
+ */
 export function checkStream(name: string, sender: Application, receiver: Application): Broken[] {
   const broken: Broken[] = [];
   if (receiver.receivedBytes > sender.writtenBytes) {

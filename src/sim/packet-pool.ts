@@ -1,7 +1,7 @@
-// Where packets on their way wait: places of a few sizes, handed out by slot number and taken back, so a network
-// with thousands of packets in flight allocates only until it has reached its peak.
-// Before it: network.ts puts a packet here when it enters a path. After it: driver.ts gives the slot back once
-// the host has read the packet.
+// Where packets on their way wait: places of a few sizes, handed out by slot number and taken back, so a
+// network with thousands of packets in flight allocates only until it has reached its peak.
+// Before it: network.ts puts a packet here when it enters a path. After it: driver.ts gives the slot
+// back once the host has read the packet.
 
 /**
  * Places in size classes; a slot number names one until it is released. The places lie in a few large arrays,

@@ -1,7 +1,8 @@
-// One line of text for one packet: when, where, flags, numbers relative to the beginning, options by name, and
-// what became of it. For the eyes of whoever replays a failing seed.
-// RFC 9293 §3.1, RFC 8684 §3. Before it: network.ts tells it of every packet that enters a path. After it: a
-// sink of lines, usually standard output.
+// One line of text for one packet: when, where, flags, numbers relative to the beginning, options by
+// name, and what became of it. For the eyes of whoever replays a failing seed. RFC 9293 §3.1, RFC 8684
+// §3.
+// Before it: network.ts tells it of every packet that enters a path. After it: a sink of lines, usually
+// standard output.
 
 import { createHash } from 'node:crypto';
 import { DssFlag, decodePacket, Flag, formatAddress, Mp, Segment } from '../wire/index.ts';
@@ -14,7 +15,9 @@ export interface PacketFate {
   note: string;
 }
 
-/** Turns packets into lines. Keeps the first sequence numbers of every flow, to print the rest relative to. */
+/**
+ * Turns packets into lines. Keeps the first sequence numbers of every flow, to print the rest relative to.
+ */
 export class PacketTrace {
   private readonly print: (line: string) => void;
   private readonly segment: Segment = new Segment();
@@ -112,8 +115,8 @@ export class PacketTrace {
     return `DSS{${parts.join(' ')}}`;
   }
 
-  // RFC 8684 §3.1: the initial data sequence number is the rightmost 64 bits of SHA-256 of the key; the low half
-  // of it is enough to print numbers relative to.
+  // RFC 8684 §3.1: the initial data sequence number is the rightmost 64 bits of SHA-256 of the key; the low
+  // half of it is enough to print numbers relative to.
   private learnKey(hi: number, lo: number): void {
     const key = Buffer.alloc(8);
     key.writeUInt32BE(hi >>> 0, 0);

@@ -1,6 +1,6 @@
-// What a world consists of, as plain data: hosts, the paths between their interfaces, the connections with what
-// the applications do, and what happens to the network meanwhile. A world is a function of this and nothing else;
-// a plan can be printed, pasted into a test and run again.
+// What a world consists of, as plain data: hosts, the paths between their interfaces, the connections
+// with what the applications do, and what happens to the network meanwhile. A world is a function of
+// this and nothing else; a plan can be printed, pasted into a test and run again.
 // Before it: draw.ts (the swarm) or a person writes one. After it: world.ts builds and runs it.
 
 import type { Config } from '../host/index.ts';

@@ -1,7 +1,7 @@
-// What receive offload does on a real machine: consecutive pieces of one flow that arrive together become one
-// super-segment before the host sees them. Only what a network card may merge is merged: same flow, numbers that
-// follow on, same acknowledgement, flags, window and options, no piece larger than the first, nothing behind
-// a PSH, a FIN or a shorter piece.
+// What receive offload does on a real machine: consecutive pieces of one flow that arrive together
+// become one super-segment before the host sees them. Only what a network card may merge is merged: same
+// flow, numbers that follow on, same acknowledgement, flags, window and options, no piece larger than
+// the first, nothing behind a PSH, a FIN or a shorter piece.
 // Before it: driver.ts, packet by packet of a batch. After it: the host, by way of `deliver`.
 
 import { copyBytes, foldChecksum, onesComplementSum, verifyChecksum, writeChecksum } from '../wire/index.ts';
@@ -107,7 +107,8 @@ export class ReceiveOffload {
   }
 }
 
-// Bytes of headers of a packet that may be merged with others, 0 when it may not: plain data with a right checksum.
+// Bytes of headers of a packet that may be merged with others, 0 when it may not: plain data with a right
+// checksum.
 function mergeableHeaders(
   bytes: Uint8Array,
   offset: number,

@@ -56,8 +56,8 @@ function removeAddress(world: World, host: number, place: number): void {
   }
 }
 
-// The client knows of its own address; that an address of the server is back nobody tells it, so a path to one
-// stays taken away.
+// The client knows of its own address; that an address of the server is back nobody tells it, so a path to
+// one stays taken away.
 function addAddress(world: World, host: number, place: number): void {
   const driver = world.drivers[host];
   if (driver.ids[place] !== 0) return;

@@ -1,5 +1,5 @@
-// A plan for those who want to say only what matters to them: one client, one server, one connection, a path per
-// link, bulk data. Everything else is quiet, and can be changed in the plan afterwards.
+// A plan for those who want to say only what matters to them: one client, one server, one connection, a
+// path per link, bulk data. Everything else is quiet, and can be changed in the plan afterwards.
 // Before it: a researcher, a test. After it: world.ts.
 
 import type { LinkProfile } from '../netmodel/index.ts';

@@ -1,6 +1,7 @@
-// Runs many drawn worlds, on one core or all, and says which seeds fail. A world is a function of its seed, so
-// the result does not depend on how the seeds are spread over workers.
-// Before it: `mptcp sim`, the tests. After it: draw.ts and world.ts, seed by seed; replay.ts for one that failed.
+// Runs many drawn worlds, on one core or all, and says which seeds fail. A world is a function of its
+// seed, so the result does not depend on how the seeds are spread over workers.
+// Before it: `mptcp sim`, the tests. After it: draw.ts and world.ts, seed by seed; replay.ts for one
+// that failed.
 
 import { Worker } from 'node:worker_threads';
 import { drawWorld } from './draw.ts';

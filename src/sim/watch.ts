@@ -1,5 +1,5 @@
-// Holds every oracle to a running world: some after each turn of a host, some once a second of virtual time, the
-// rest when the world is over.
+// Holds every oracle to a running world: some after each turn of a host, some once a second of virtual
+// time, the rest when the world is over.
 // Before it: world.ts calls. After it: oracles.ts judges, `World.fail` keeps the verdict.
 
 import type { ConnectionRun } from './connection-run.ts';

@@ -1,7 +1,8 @@
-// A world: hosts, network, connections and applications made from one plan, run in virtual time until nothing is
-// left to happen. Everything random comes from the plan's seed, so a plan run twice gives the same packets at the
-// same times: `fingerprint` says so.
-// Before it: draw.ts draws plans, people write them. After it: swarm.ts collects results, replay.ts prints traces.
+// A world: hosts, network, connections and applications made from one plan, run in virtual time until
+// nothing is left to happen. Everything random comes from the plan's seed, so a plan run twice gives the
+// same packets at the same times: `fingerprint` says so.
+// Before it: draw.ts draws plans, people write them. After it: swarm.ts collects results, replay.ts
+// prints traces.
 
 import { type Connection, Host, Listener, type PathOptions, Ready } from '../host/index.ts';
 import { Random } from '../netmodel/index.ts';
