@@ -448,6 +448,8 @@ export class MultipathConnection implements ByteStream {
       this.dataFinDsn >= 0 &&
       this.dataNxt === this.dataFinDsn &&
       this.dataUna <= this.dataFinDsn &&
+      // Until the peer is known to have the keys, the first data goes before everything else.
+      (this.confirmed || !this.client || this.dataNxt === 1) &&
       !this.isDone
     );
   }
