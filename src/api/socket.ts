@@ -8,7 +8,7 @@
 import { addAbortSignal, Duplex } from 'node:stream';
 import { Ready } from '../host/index.ts';
 import { checkDevices, type PathOption, PathPlan, type PathSpec } from './addresses.ts';
-import { Alarm } from './clock.ts';
+import { Alarm, TurnEnd } from './clock.ts';
 import { Connector } from './connector.ts';
 import type { DialTarget } from './dial.ts';
 import { MptcpError } from './errors.ts';
@@ -43,6 +43,9 @@ export class Socket extends Duplex implements SessionClient {
   timeout: number | undefined;
   readonly #pending: PendingWrite = new PendingWrite();
   readonly #idle: Alarm = new Alarm(() => this.emit('timeout'));
+  readonly #quiet: TurnEnd = new TurnEnd(() => this.#endWhenQuiet());
+  #quietTurns = 0;
+  #endPending = false;
   #connector: Connector | undefined;
   #session: Session | undefined;
   #lastMultipath: MultipathStatus | undefined;
@@ -58,7 +61,6 @@ export class Socket extends Duplex implements SessionClient {
 
   constructor(options: SocketOptions = {}) {
     super({
-      allowHalfOpen: options.allowHalfOpen ?? false,
       autoDestroy: true,
       // 'close' carries whether there was an error, as in node:net, and is emitted here.
       emitClose: false,
@@ -66,6 +68,7 @@ export class Socket extends Duplex implements SessionClient {
       ...(options.signal === undefined ? {} : { signal: options.signal }),
       ...(options.highWaterMark === undefined ? {} : { highWaterMark: options.highWaterMark }),
     });
+    this.#followEndOfPeer(options.allowHalfOpen ?? false);
   }
 
   /** Connects; the argument forms of `net.Socket.connect`, and `paths` among the options. */
@@ -394,8 +397,43 @@ export class Socket extends Duplex implements SessionClient {
     this.read(0);
   }
 
+  /**
+   * Without `allowHalfOpen` the end of the peer ends the writable side. Duplex would do so on the spot, and TLS,
+   * which is a reader and writer of this stream like any other, would lose what it still has to write: so Duplex
+   * is told that half-open is fine, once the end is there, and the side is ended here when nobody writes.
+   */
+  #followEndOfPeer(allowHalfOpen: boolean): void {
+    let halfOpen = allowHalfOpen;
+    let ended = false;
+    Object.defineProperty(this, 'allowHalfOpen', {
+      get: () => halfOpen || ended,
+      set: (value: boolean) => {
+        halfOpen = value;
+      },
+      enumerable: true,
+      configurable: true,
+    });
+    this.once('end', () => {
+      ended = true;
+      this.#endPending = !halfOpen;
+      this.#endWhenQuiet();
+    });
+  }
+
+  #endWhenQuiet(): void {
+    if (!this.#endPending || this.writableEnded || this.destroyed) return;
+    // Whoever wraps this stream writes its next piece a turn or two after the one before.
+    this.#quietTurns = this.writableLength > 0 ? 0 : this.#quietTurns + 1;
+    if (this.#quietTurns > QUIET_TURNS) this.end();
+    else if (this.writableLength === 0) this.#quiet.request();
+  }
+
   #startWrite(chunks: Buffer[], callback: (error?: Error | null) => void): void {
-    this.#pending.start(chunks, callback);
+    this.#quietTurns = 0;
+    this.#pending.start(chunks, error => {
+      callback(error);
+      if (this.#endPending) this.#quiet.request();
+    });
     if (!this.connecting) this.#continueWrite();
   }
 
@@ -456,5 +494,6 @@ function addressOf({ address, port }: { address: string; port: number }): Socket
   return { address, family: address.includes(':') ? 'IPv6' : 'IPv4', port };
 }
 
+const QUIET_TURNS = 3;
 /** As much as one 'data' event carries. */
 const READ_CHUNK_BYTES = 65_536;

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
+import type { Readable } from 'node:stream';
 import {
   type ConnectOptions,
   connect,
@@ -105,11 +106,16 @@ export function hashOf(...parts: readonly Uint8Array[]): string {
   return hash.digest('hex');
 }
 
-/** Everything a socket receives until its end. */
-export async function readAll(socket: Socket): Promise<Buffer> {
+/** Everything a socket receives until its end. (`for await` would destroy it there, half-open or not.) */
+export function readAll(socket: Readable): Promise<Buffer> {
   const parts: Buffer[] = [];
-  for await (const part of socket) parts.push(part as Buffer);
-  return Buffer.concat(parts);
+  return new Promise((resolve, reject) => {
+    socket.on('data', part => parts.push(part));
+    socket.on('end', () => resolve(Buffer.concat(parts)));
+    socket.on('error', reject);
+    socket.on('close', () => reject(new Error("'close' without 'end'")));
+    socket.resume();
+  });
 }
 
 /** The first error; fails when there is none before 'close'. */
