@@ -69,8 +69,13 @@ export class Application {
   receivedBytes = 0;
   /** When `receivedBytes` last grew, or the connection came to be. */
   lastReceivedMs = 0;
-  /** No more will be written: `shutdown`, `close` or `abort` was called. */
+  connectedMs: number = Number.POSITIVE_INFINITY;
+  firstWriteMs: number = Number.POSITIVE_INFINITY;
+  /** No more will be written: `shutdown`, `close` or `abort` was called, and when. */
   finishedWriting = false;
+  finishedWritingMs: number = Number.POSITIVE_INFINITY;
+  /** When it let go, or was told that nothing more will happen. */
+  leftMs: number = Number.POSITIVE_INFINITY;
   /** The peer's end of stream was seen. */
   ended = false;
   /** `close` or `abort` was called: nothing will be read any more. */
@@ -136,12 +141,14 @@ export class Application {
     const connection = this.connection;
     if (connection === undefined) return;
     if (events & Ready.CONNECTED) {
+      if (!this.connected) this.connectedMs = nowMs;
       this.connected = true;
       this.lastReceivedMs = nowMs;
     }
     if (events & Ready.WRITABLE) this.blocked = false;
     if (events & Ready.CLOSED && !this.closed) {
       this.closed = true;
+      this.leftMs = Math.min(this.leftMs, nowMs);
       this.error = connection.error;
       this.errorReason = connection.errorReason;
     }
@@ -203,6 +210,7 @@ export class Application {
       fillContent(this.sendKey, this.writtenBytes, this.buffer, 0, wanted);
       const taken = wanted === 0 ? 0 : connection.write(this.buffer, 0, wanted, nowMs);
       if (taken > wanted) this.context.violation('content', `${this.name}: ${taken} taken of ${wanted}`);
+      if (taken > 0 && this.writtenBytes === 0) this.firstWriteMs = nowMs;
       this.writtenBytes += taken;
       this.stepWritten += taken;
       if (taken < wanted) this.blocked = true;
@@ -239,9 +247,11 @@ export class Application {
     }
     if (nowMs < this.finishDueMs) return;
     this.finishedWriting = true;
+    this.finishedWritingMs = nowMs;
     if (plan.finish === 'abort') {
       this.aborted = true;
       this.released = true;
+      this.leftMs = nowMs;
       connection.abort(nowMs);
     } else if (plan.finish === 'shutdown') {
       connection.shutdown(nowMs);
@@ -250,8 +260,10 @@ export class Application {
   }
 
   private close(connection: Connection, nowMs: number): void {
+    if (!this.finishedWriting) this.finishedWritingMs = nowMs;
     this.finishedWriting = true;
     this.released = true;
+    this.leftMs = Math.min(this.leftMs, nowMs);
     connection.close(nowMs);
   }
 }

@@ -182,8 +182,8 @@ export function checkBuffers(
     };
   }
   if (connection.readableBytes > limits.receiveBytes) {
-    const message = `${app.name}: ${connection.readableBytes} bytes to read held, ${limits.receiveBytes} allowed`;
-    return { oracle: 'memory', message };
+    const message = `${app.name}: ${connection.readableBytes} bytes to read held`;
+    return { oracle: 'memory', message: `${message}, ${limits.receiveBytes} allowed` };
   }
   return null;
 }
@@ -260,13 +260,24 @@ export function checkMultipath(
   if (plan.multipath && plan.serverMultipath && fallback !== null && options.lostFirst === 0) {
     broken.push({ oracle: 'fallback', message: `${run.client.name}: ${fallback.cause}, nothing was lost` });
   }
-  if (!options.benign || run.isPlain) return broken;
+  if (!options.benign || run.isPlain || !hadTimeToJoin(run)) return broken;
   for (const path of run.paths) {
     if (!path.wasActive) {
       broken.push({ oracle: 'join', message: `${run.client.name}: path ${path.path.name} was never used` });
     }
   }
   return broken;
+}
+
+// A join needs a round trip for the first data and its acknowledgement, and two of its own path; it is not
+// worth one when both ends have said all they have to say.
+function hadTimeToJoin(run: ConnectionRun): boolean {
+  const { client, server } = run;
+  const slowestRttMs = Math.max(...run.paths.map(one => one.path.maxRttMs));
+  const fromMs = Math.max(client.connectedMs, Math.min(client.firstWriteMs, server.firstWriteMs));
+  const saidMs = Math.max(client.finishedWritingMs, server.finishedWritingMs);
+  const untilMs = Math.min(saidMs, client.leftMs, server.leftMs);
+  return untilMs - fromMs > 4 * slowestRttMs + 1_000;
 }
 
 /** A connection can end with one of these. */

@@ -356,6 +356,9 @@ test('fallback and join: only for a reason, and all paths where nothing is in th
   run.paths[1].wasActive = true;
   assert.deepEqual(checkMultipath(run, { benign: true, lostFirst: 0 }), []);
   run.paths[1].wasActive = false;
+  run.server.finishedWritingMs = 1_000;
+  assert.deepEqual(checkMultipath(run, { benign: true, lostFirst: 0 }), [], 'it was too short');
+  run.client.leftMs = run.server.leftMs = run.server.finishedWritingMs = 10_000;
   assert.equal(checkMultipath(run, { benign: true, lostFirst: 0 })[0]?.oracle, 'join');
   assert.deepEqual(checkMultipath(run, { benign: false, lostFirst: 0 }), []);
   run.clientInfo = { ...info, fallback: { cause: 'no options', seenBy: 'local' } };
