@@ -9,6 +9,7 @@ import { Random } from '../netmodel/index.ts';
 import { between, chance, logBetween, pick, whole } from './chance.ts';
 import { drawApplications } from './draw-applications.ts';
 import { drawEvents } from './draw-events.ts';
+import type { Strips } from './middlebox.ts';
 import type {
   ConnectionPathPlan,
   ConnectionPlan,
@@ -35,6 +36,8 @@ export interface Traits {
   /** Nothing works any more from some time on. */
   doom: boolean;
   freezes: boolean;
+  /** Paths that take MPTCP options out. */
+  middleboxes: boolean;
   smallBuffers: boolean;
   oddMtu: boolean;
   narrowPaths: boolean;
@@ -73,6 +76,7 @@ function drawTraits(random: RandomStream): Traits {
     changes: trouble(0.25),
     doom: trouble(0.04),
     freezes: trouble(0.1),
+    middleboxes: trouble(0.1),
     jitter: chance(random, 0.3),
     smallBuffers: chance(random, 0.2),
     oddMtu: chance(random, 0.3),
@@ -165,6 +169,7 @@ function drawPath(
     backward,
     reportsMtu: chance(random, 0.7),
     loseFirst: { forward: drawFirstLosses(random, traits), backward: drawFirstLosses(random, traits) },
+    strips: drawStrips(random, traits),
   };
 }
 
@@ -192,6 +197,14 @@ function drawLink(random: RandomStream, traits: Traits, mtu: number): LinkPlan {
   if (traits.duplicate && chance(random, 0.7)) link.duplicate = logBetween(random, 0.001, 0.1);
   if (traits.corrupt && chance(random, 0.7)) link.corrupt = logBetween(random, 0.001, 0.03);
   return link;
+}
+
+function drawStrips(random: RandomStream, traits: Traits): PathPlan['strips'] {
+  if (!traits.middleboxes || chance(random, 0.4)) return { forward: 'nothing', backward: 'nothing' };
+  const kinds: readonly Strips[] = ['syn', 'not-syn', 'all'];
+  const forward = pick(random, kinds);
+  if (chance(random, 0.5)) return { forward, backward: forward };
+  return chance(random, 0.5) ? { forward, backward: 'nothing' } : { forward: 'nothing', backward: forward };
 }
 
 function drawFirstLosses(random: RandomStream, traits: Traits): FirstLosses {
@@ -274,6 +287,6 @@ function addressOf(network: number, place: number, family: 4 | 6): string {
 
 const HORIZON_MS = 6 * 3_600_000;
 /** Most bytes and packets of all connections of a world, so that it stays quick. */
-const WORLD_BYTES = 2_000_000;
-const WORLD_PACKETS = 2_500;
+const WORLD_BYTES = 6_000_000;
+const WORLD_PACKETS = 6_000;
 const LONGEST_TRANSFER_MS = 20_000;

@@ -9,6 +9,7 @@ import { PathModel, type Random } from '../netmodel/index.ts';
 import { copyBytes, parseAddress, type SplitSink, splitPacket } from '../wire/index.ts';
 import { EventKind, type EventQueue } from './clock.ts';
 import type { Fingerprint } from './fingerprint.ts';
+import { type Strips, stripMultipath } from './middlebox.ts';
 import { PacketPool } from './packet-pool.ts';
 import type { PacketTrace } from './packet-trace.ts';
 import type { LinkPlan } from './plan.ts';
@@ -37,6 +38,9 @@ export interface Lane {
   readonly random: Random;
   readonly to: NetworkInterface;
   readonly reportsMtu: boolean;
+  /** What a middlebox on the way takes out, and from how many packets it has. */
+  readonly strips: Strips;
+  strippedPackets: number;
   /** Packets with and without SYN that are still to be lost, come what may. */
   synsToLose: number;
   othersToLose: number;
@@ -106,6 +110,7 @@ export class Network {
     random: Random;
     reportsMtu: boolean;
     loseFirst: { syns: number; others: number };
+    strips: Strips;
   }): Lane {
     const lane: Lane = {
       index: this.lanes.length,
@@ -115,6 +120,8 @@ export class Network {
       random: options.random,
       to: options.to,
       reportsMtu: options.reportsMtu,
+      strips: options.strips,
+      strippedPackets: 0,
       synsToLose: options.loseFirst.syns,
       othersToLose: options.loseFirst.others,
       lostSyns: 0,
@@ -189,6 +196,12 @@ export class Network {
       this.lose(lane, slot);
       pool.release(slot);
       return;
+    }
+    if (
+      lane.strips !== 'nothing' &&
+      stripMultipath(bytes, offset, length, { strips: lane.strips, checksumOffload: lane.to.checksumOffload })
+    ) {
+      lane.strippedPackets++;
     }
     const verdict = lane.model.offer(now, length, lane.random);
     if (verdict.lost) {

@@ -249,16 +249,22 @@ export function checkOutcome(run: ConnectionRun, excuse: string): Broken[] {
   return broken;
 }
 
-/** Multipath was lost only where something got in its way, and used fully where nothing did. */
+/**
+ * Multipath was lost only where something got in its way, and used fully where nothing did. `disturbed`:
+ * packets of the first path were lost, or lost their options.
+ */
 export function checkMultipath(
   run: ConnectionRun,
-  options: { benign: boolean; lostFirst: number },
+  options: { benign: boolean; disturbed: boolean },
 ): Broken[] {
   const broken: Broken[] = [];
   const { plan } = run;
   const fallback = run.clientInfo?.fallback ?? run.serverInfo?.fallback ?? null;
-  if (plan.multipath && plan.serverMultipath && fallback !== null && options.lostFirst === 0) {
-    broken.push({ oracle: 'fallback', message: `${run.client.name}: ${fallback.cause}, nothing was lost` });
+  if (plan.multipath && plan.serverMultipath && fallback !== null && !options.disturbed) {
+    broken.push({
+      oracle: 'fallback',
+      message: `${run.client.name}: ${fallback.cause}, nothing was in the way`,
+    });
   }
   if (!options.benign || run.isPlain || !hadTimeToJoin(run)) return broken;
   for (const path of run.paths) {

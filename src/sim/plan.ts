@@ -6,6 +6,7 @@
 import type { Config } from '../host/index.ts';
 import type { PathOptions as PathModelOptions } from '../netmodel/index.ts';
 import type { ApplicationPlan } from './application.ts';
+import type { Strips } from './middlebox.ts';
 
 /** An interface of a host. Interfaces are named by their place in the host's list. */
 export interface InterfacePlan {
@@ -49,6 +50,8 @@ export interface PathPlan {
   reportsMtu: boolean;
   /** The first so many packets with SYN set, and without, are lost in that direction. */
   loseFirst: { forward: FirstLosses; backward: FirstLosses };
+  /** A middlebox takes the MPTCP options out of these packets. */
+  strips: { forward: Strips; backward: Strips };
 }
 
 /** Losses at the very beginning, where handshakes are. */

@@ -73,7 +73,9 @@ export class Watch {
       this.report(checkOutcome(run, run.excuse(world.nowMs)));
       const first = run.paths[0].path;
       const lostFirst = first.forward.lostPackets + first.backward.lostPackets;
-      this.report(checkMultipath(run, { benign: isBenign(world.plan), lostFirst }));
+      const stripped = first.forward.strippedPackets + first.backward.strippedPackets;
+      const disturbed = lostFirst + stripped > 0;
+      this.report(checkMultipath(run, { benign: isBenign(world.plan), disturbed }));
     }
     if (world.failures.length === 0) this.checkLeftover();
   }
@@ -143,8 +145,8 @@ function isBenign(plan: WorldPlan): boolean {
   if (lanes.some(lane => lane.loss || lane.burstLoss || lane.corrupt || lane.reorder || lane.duplicate)) {
     return false;
   }
-  return plan.paths.every(({ loseFirst }) => {
-    const { forward, backward } = loseFirst;
+  return plan.paths.every(({ loseFirst: { forward, backward }, strips }) => {
+    if (strips.forward !== 'nothing' || strips.backward !== 'nothing') return false;
     return forward.syns + forward.others + backward.syns + backward.others === 0;
   });
 }

@@ -167,6 +167,7 @@ export class World {
       to,
       link: plan.forward,
       loseFirst: plan.loseFirst.forward,
+      strips: plan.strips.forward,
       random: random.fork('forward'),
     });
     const backward = this.network.addLane({
@@ -176,6 +177,7 @@ export class World {
       to: from,
       link: plan.backward,
       loseFirst: plan.loseFirst.backward,
+      strips: plan.strips.backward,
       random: random.fork('backward'),
     });
     const machinesMs = one.plan.batchMs + other.plan.batchMs + one.plan.timerLatenessMs;

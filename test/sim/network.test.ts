@@ -3,9 +3,10 @@ import { test } from 'node:test';
 import { Random } from '../../src/netmodel/index.ts';
 import { EventKind, EventQueue } from '../../src/sim/clock.ts';
 import { Fingerprint } from '../../src/sim/fingerprint.ts';
+import type { Strips } from '../../src/sim/middlebox.ts';
 import { type Lane, Network, type NetworkInterface } from '../../src/sim/network.ts';
-import type { LinkPlan } from '../../src/sim/plan.ts';
-import { decodePacket, Flag, Segment, verifyChecksum } from '../../src/wire/index.ts';
+import type { FirstLosses, LinkPlan } from '../../src/sim/plan.ts';
+import { decodePacket, Flag, Mp, Segment, verifyChecksum } from '../../src/wire/index.ts';
 import { packet } from './packets.ts';
 
 interface Arrival {
@@ -27,18 +28,18 @@ class Bench {
     from: NetworkInterface,
     to: NetworkInterface,
     link: LinkPlan,
-    loseFirst = { syns: 0, others: 0 },
+    options: { loseFirst?: FirstLosses; strips?: Strips } = {},
   ): Lane {
-    const random = new Random(1).fork(this.network.lanes.length);
     return this.network.addLane({
       path: 0,
       name: 'lane',
       from,
       to,
       link,
-      random,
+      random: new Random(1).fork(this.network.lanes.length),
       reportsMtu: false,
-      loseFirst,
+      loseFirst: options.loseFirst ?? { syns: 0, others: 0 },
+      strips: options.strips ?? 'nothing',
     });
   }
 
@@ -196,13 +197,32 @@ test('a packet to an address that is gone is lost', () => {
 test('the first packets with and without SYN can be lost for certain', () => {
   const bench = new Bench();
   const [a, b] = [bench.attach(0, A), bench.attach(1, B)];
-  const lane = bench.lane(a, b, {}, { syns: 2, others: 1 });
+  const lane = bench.lane(a, b, {}, { loseFirst: { syns: 2, others: 1 } });
   for (let i = 0; i < 3; i++) bench.send(a, packet({ from: A, to: B, flags: Flag.SYN }));
   for (let i = 0; i < 3; i++) bench.send(a, packet({ from: A, to: B }));
   assert.equal(bench.arrivals().length, 3);
   assert.equal(lane.lostSyns, 2);
   assert.equal(lane.lostPackets, 3);
 });
+
+for (const strips of ['syn', 'not-syn', 'all'] as const) {
+  test(`a middlebox takes MPTCP options out, and nothing else: ${strips}`, () => {
+    const bench = new Bench();
+    const [a, b] = [bench.attach(0, A), bench.attach(1, B)];
+    const lane = bench.lane(a, b, {}, { strips });
+    bench.send(a, packet({ from: A, to: B, flags: Flag.SYN, tsVal: 9, capable: true }));
+    bench.send(a, packet({ from: A, to: B, payloadLength: 100, tsVal: 10, prio: true }));
+    const [syn, data] = bench.arrivals().map(({ bytes }) => {
+      const segment = new Segment();
+      assert.ok(decodePacket(segment, bytes, 0, bytes.length) && verifyChecksum(bytes, 0, bytes.length));
+      return segment;
+    });
+    assert.equal(syn.mp, strips === 'not-syn' ? Mp.CAPABLE : 0);
+    assert.equal(data.mp, strips === 'syn' ? Mp.PRIO : 0);
+    assert.deepEqual([syn.tsVal, data.tsVal, data.payloadLength], [9, 10, 100]);
+    assert.equal(lane.strippedPackets, strips === 'all' ? 2 : 1);
+  });
+}
 
 test('a packet larger than the interface allows on the wire is reported', () => {
   const bench = new Bench();

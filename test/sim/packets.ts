@@ -1,6 +1,14 @@
 // Raw packets for the tests of the network.
 
-import { encodeHeaders, Flag, parseAddress, Segment, writeChecksum } from '../../src/wire/index.ts';
+import {
+  CapableFlag,
+  encodeHeaders,
+  Flag,
+  Mp,
+  parseAddress,
+  Segment,
+  writeChecksum,
+} from '../../src/wire/index.ts';
 
 /** A TCP packet whose payload is 0, 1, 2 …, with a checksum. */
 export function packet(options: {
@@ -11,6 +19,8 @@ export function packet(options: {
   flags?: number;
   payloadLength?: number;
   tsVal?: number;
+  capable?: boolean;
+  prio?: boolean;
 }): Uint8Array {
   const segment = new Segment();
   const words = new Int32Array(4);
@@ -30,6 +40,13 @@ export function packet(options: {
     segment.tsVal = options.tsVal;
     segment.tsEcr = 7;
   }
+  if (options.capable) {
+    segment.mp = Mp.CAPABLE;
+    segment.capableLength = 4;
+    segment.capableVersion = 1;
+    segment.capableFlags = CapableFlag.HMAC_SHA256;
+  }
+  if (options.prio) segment.mp = Mp.PRIO;
   const bytes = new Uint8Array(80 + segment.payloadLength);
   const headers = encodeHeaders(segment, bytes, 0);
   const length = headers + segment.payloadLength;
