@@ -43,6 +43,8 @@ export class ConnectionRun {
   openedMs = 0;
   /** Never opened: the client had no address for its first path at the time. */
   skipped = false;
+  /** The first path was taken away when no other could be joined yet: nothing had come from the server. */
+  lostItsStart = false;
   /** Last word of each end about how it works; kept for after the end. */
   clientInfo: MultipathInfo | undefined;
   serverInfo: MultipathInfo | undefined;
@@ -68,7 +70,7 @@ export class ConnectionRun {
     if (this.skipped) return true;
     if (!client.done) return false;
     if (server.connection !== undefined) return server.done;
-    return client.aborted || client.error !== null;
+    return client.aborted || client.closed;
   }
 
   /** Adds a path the client may use, or gives one back that was taken away. */
@@ -76,6 +78,17 @@ export class ConnectionRun {
     const known = this.paths.find(one => one.path === path);
     if (known !== undefined) known.takenAway = false;
     else this.paths.push({ path, plan, wasActive: this.paths.length === 0, takenAway: false });
+  }
+
+  /** The plan takes a path away. */
+  loseRight(one: ConnectionPath): void {
+    one.takenAway = true;
+    // RFC 8684 §3.2: no join before a DSS has come from the peer.
+    const { client } = this;
+    const waitingBytes = client.connection?.unacknowledgedBytes ?? 0;
+    const heard = client.receivedBytes > 0 || client.ended || waitingBytes < client.writtenBytes;
+    const joined = this.paths.slice(1).some(other => other.wasActive);
+    if (one === this.paths[0] && !heard && !joined) this.lostItsStart = true;
   }
 
   /** Takes note of how an end works now. */
@@ -126,6 +139,7 @@ export class ConnectionRun {
     const lost = first.forward.lostPackets + first.backward.lostPackets;
     if (!client.connected && lostSyns >= SYN_ATTEMPTS) return 'the handshake was lost';
     if (server.connection === undefined && lost >= SYN_ACK_ATTEMPTS) return 'the handshake was lost';
+    if (this.lostItsStart) return 'the first path went before others could be joined';
     const carriers = (this.isPlain ? this.paths.slice(0, 1) : this.paths).filter(
       one => one.wasActive && !one.takenAway && this.endured(one.path, nowMs),
     );

@@ -51,7 +51,7 @@ function removeAddress(world: World, host: number, place: number): void {
   const gone = world.drivers[host].interfaces[place];
   for (const run of world.connections) {
     for (const one of run.paths) {
-      if (one.path.forward.to === gone || one.path.backward.to === gone) one.takenAway = true;
+      if (one.path.forward.to === gone || one.path.backward.to === gone) run.loseRight(one);
     }
   }
 }
@@ -86,7 +86,7 @@ function removePath(world: World, run: ConnectionRun, place: number): void {
   const connection = run.client.connection;
   if (connection === undefined || run.client.done || driver.ids[place] === 0) return;
   connection.removePath(driver.ids[place], world.nowMs);
-  for (const one of run.paths) if (one.plan.interface === place) one.takenAway = true;
+  for (const one of run.paths) if (one.plan.interface === place) run.loseRight(one);
   driver.requestTurn(0);
 }
 
