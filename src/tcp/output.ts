@@ -54,9 +54,7 @@ export function sendSpace(tcb: Tcb): number {
 export function segmentBytes(tcb: Tcb, available: number, tail: boolean, push: boolean): number {
   const space = sendSpace(tcb);
   const mss = tcb.payloadMss;
-  const largest = Math.min(tcb.networkInterface.gsoMax, MAX_PACKET) - MAX_HEADERS;
-  const unit = largest > mss ? largest - (largest % mss) : Math.max(1, Math.min(mss, largest));
-  let length = Math.min(available, space, unit);
+  let length = Math.min(available, space, largestSegment(tcb));
   if (length <= 0 || available > space) noteLimit(tcb, available);
   if (length <= 0) return 0;
   if (length < available || !tail) {
@@ -174,10 +172,15 @@ function retransmit(tcb: Tcb, out: Uint8Array, offset: number, now: number): num
   const space = tcb.cwndBytes - tcb.pipeBytes;
   const mss = tcb.payloadMss;
   if (i < 0 || (space < Math.min(mss, sent.length(i)) && tcb.pipeBytes > 0)) return 0;
-  const largest = Math.min(tcb.networkInterface.gsoMax, MAX_PACKET) - MAX_HEADERS;
-  let most = Math.max(mss, Math.min(space - (space % mss), largest - (largest % mss)));
-  if (largest < mss) most = largest;
+  const most = Math.max(mss, Math.min(space - (space % mss), largestSegment(tcb)));
   return resend(tcb, i, most, out, offset, now);
+}
+
+/** Payload of the largest segment the link takes, in whole packets; one packet where it has no offload. */
+function largestSegment(tcb: Tcb): number {
+  const mss = tcb.payloadMss;
+  const room = Math.min(tcb.networkInterface.gsoMax, MAX_PACKET) - MAX_HEADERS;
+  return Math.max(mss, room - (room % mss));
 }
 
 function resend(tcb: Tcb, i: number, most: number, out: Uint8Array, offset: number, now: number): number {
