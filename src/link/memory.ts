@@ -5,6 +5,7 @@
 // do over a carrier with segmentation and receive offload. Loss, delay and rates are the netmodel's business.
 // Walk: beside link/udp; see link/link.
 
+import { copyBytes } from '../wire/index.ts';
 import type { Link, LinkSink } from './link.ts';
 
 /** How a pair is made. */
@@ -60,9 +61,14 @@ export class MemoryLink implements Link {
   /** The far end; set by `memoryPair`. */
   peer: MemoryLink | undefined;
   readonly #queueLimit: number;
-  readonly #queue: Uint8Array[] = [];
-  readonly #lengths: number[] = [];
-  readonly #pool: Uint8Array[] = [];
+  /** Packets that wait, one behind the other in a ring of bytes, none across its end. */
+  #ring: Uint8Array = new Uint8Array(INITIAL_RING_BYTES);
+  /** Where the next packet goes. */
+  #end = 0;
+  readonly #offsets: Int32Array;
+  readonly #lengths: Int32Array;
+  #head = 0;
+  #count = 0;
   #sink: LinkSink | undefined;
   #closed = false;
 
@@ -72,11 +78,13 @@ export class MemoryLink implements Link {
     this.mtu = mtu;
     this.gsoMax = gsoMax;
     this.#queueLimit = queueLimit;
+    this.#offsets = new Int32Array(queueLimit);
+    this.#lengths = new Int32Array(queueLimit);
   }
 
   /** Packets sent and not yet delivered. */
   get waiting(): number {
-    return this.#queue.length;
+    return this.#count;
   }
 
   attach(sink: LinkSink): void {
@@ -84,40 +92,68 @@ export class MemoryLink implements Link {
   }
 
   send(bytes: Uint8Array, offset: number, length: number, _segmentSizeBytes: number): void {
-    if (this.#closed || this.#queue.length >= this.#queueLimit) {
+    if (this.#closed || this.#count >= this.#queueLimit) {
       this.counters['dropped']++;
       return;
     }
-    const slot = this.#pool.pop() ?? new Uint8Array(SLOT_BYTES);
-    slot.set(bytes.subarray(offset, offset + length));
-    this.#queue.push(slot);
-    this.#lengths.push(length);
+    const at = this.#place(length);
+    copyBytes(bytes, offset, this.#ring, at, length);
+    const slot = (this.#head + this.#count++) % this.#queueLimit;
+    this.#offsets[slot] = at;
+    this.#lengths[slot] = length;
+    this.#end = at + length;
     this.counters['sent']++;
   }
 
   /** Delivers the first `count` packets that wait. */
   deliverToPeer(count: number): void {
-    const slots = this.#queue.splice(0, count);
-    const lengths = this.#lengths.splice(0, count);
-    for (let i = 0; i < slots.length; i++) {
-      this.peer?.receive(slots[i], lengths[i]);
-      this.#pool.push(slots[i]);
+    for (let i = 0; i < count && this.#count > 0; i++) {
+      const slot = this.#head;
+      this.#head = (slot + 1) % this.#queueLimit;
+      this.#count--;
+      this.peer?.receive(this.#ring, this.#offsets[slot], this.#lengths[slot]);
     }
   }
 
-  receive(bytes: Uint8Array, length: number): void {
+  /** Finds room for `length` bytes in the ring; a larger ring when there is none. */
+  #place(length: number): number {
+    if (this.#count === 0) return length <= this.#ring.length ? 0 : this.#enlarge(length);
+    const start = this.#offsets[this.#head];
+    if (this.#end > start) {
+      if (this.#end + length <= this.#ring.length) return this.#end;
+      if (length < start) return 0;
+    } else if (this.#end + length < start) {
+      return this.#end;
+    }
+    return this.#enlarge(length);
+  }
+
+  /** Moves what waits to a ring with room for it and `length` bytes more. */
+  #enlarge(length: number): number {
+    const larger = new Uint8Array(this.#ring.length * 2 + length);
+    let at = 0;
+    for (let i = 0; i < this.#count; i++) {
+      const slot = (this.#head + i) % this.#queueLimit;
+      copyBytes(this.#ring, this.#offsets[slot], larger, at, this.#lengths[slot]);
+      this.#offsets[slot] = at;
+      at += this.#lengths[slot];
+    }
+    this.#ring = larger;
+    return at;
+  }
+
+  receive(bytes: Uint8Array, offset: number, length: number): void {
     if (this.#closed || this.#sink === undefined) return;
     this.counters['received']++;
-    this.#sink.packet(this, bytes, 0, length);
+    this.#sink.packet(this, bytes, offset, length);
   }
 
   releasePort(_localPort: number): void {}
 
   close(): void {
     this.#closed = true;
-    this.#queue.length = 0;
-    this.#lengths.length = 0;
+    this.#count = 0;
   }
 }
 
-const SLOT_BYTES = 65_535;
+const INITIAL_RING_BYTES = 256 * 1024;

@@ -454,6 +454,14 @@ export class MultipathConnection implements ByteStream {
     );
   }
 
+  /**
+   * The third ACK, or what takes its place, is still to carry the keys. A DATA_FIN without data does not fit beside
+   * them: it goes first, and from then on they take turns, for the third ACK may have been lost.
+   */
+  get keysDue(): boolean {
+    return this.client && !this.confirmed && (!this.dataFinDue || this.dataBackoff % 2 === 1);
+  }
+
   get maySend(): boolean {
     return this.remoteKey !== null && this.plain === null && this.fastclose === null;
   }
@@ -497,6 +505,11 @@ export class MultipathConnection implements ByteStream {
 
   releaseSent(): void {
     releaseSent(this);
+  }
+
+  /** The application was told to wait. */
+  get isShortOfRoom(): boolean {
+    return this.wantsRoom;
   }
 
   /** The send buffer has room again. */
@@ -560,8 +573,10 @@ export class MultipathConnection implements ByteStream {
 
   /** Before acknowledgements leave: signals and the DATA_FIN ask for one. */
   prepareAcks(_now: number): void {
+    if (!this.maySend) return;
     const due = this.dataFinDue && !this.dataFinWasSent;
-    if (!due && !this.signals.pending) return;
+    // Asking for what cannot leave yet (see addSignal) would be asking for ever.
+    if (!due && !(this.confirmed && this.signals.pending)) return;
     const subflow = this.bestOpenSubflow();
     if (subflow !== null && subflow.stage === Stage.ACTIVE) subflow.tcb.ackPending = true;
   }

@@ -1,6 +1,7 @@
 // Decides the two MPTCP handshakes: MP_CAPABLE (RFC 8684 §3.1) and MP_JOIN (§3.2), from both sides.
 // Before: tcp/handshake calls through the subflow. After: the connection is confirmed, or falls back (mptcp/fallback).
 
+import { Timer } from '../tcp/index.ts';
 import { CapableFlag, Flag, Mp, type Segment } from '../wire/index.ts';
 import { fallBack } from './fallback.ts';
 import { joinHmac, keyFrom, sameBytes } from './keys.ts';
@@ -111,6 +112,10 @@ function capableConfirmed(subflow: Subflow, segment: Segment, now: number): bool
   connection.remoteDeniesJoin = (segment.capableFlags & CapableFlag.NO_JOIN_TO_SOURCE) !== 0;
   connection.setRemoteKey(keyFrom(connection.env.entropy, segment.senderKeyHi, segment.senderKeyLo));
   connection.openWindow(1, segment.window * 2 ** subflow.tcb.sndScale);
+  // A client may join only once it has seen a DSS: where neither side has data yet, an acknowledgement is one.
+  if (segment.payloadLength === 0) {
+    subflow.tcb.deadlines[Timer.DELAYED_ACK] = now + connection.env.config.delayedAckMs;
+  }
   return true;
 }
 

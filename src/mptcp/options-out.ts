@@ -36,7 +36,7 @@ export function ackOptions(subflow: Subflow, segment: Segment, now: number): voi
     fastcloseKey(subflow, segment);
     return;
   }
-  if (connection.client && subflow.initial && !connection.confirmed && !connection.dataFinDue) {
+  if (subflow.initial && connection.keysDue) {
     capableKeys(subflow, segment, 20);
     return;
   }

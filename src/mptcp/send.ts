@@ -47,6 +47,7 @@ export function transmitConnection(
     armPersist(subflows[i].tcb, now);
     watch(subflows[i], now);
   }
+  keepForSlow(connection);
   return 0;
 }
 
@@ -173,26 +174,30 @@ export function copyMapped(
 
 /**
  * Frees acknowledged bytes. RFC 8684 §3.3.6: data stays "as long as the data has not been acknowledged both (1) at the
- * connection level and (2) on all subflows on which it has been sent". When a slow or silent subflow would block the
- * buffer for the others, its share is moved out of the way and kept with its mapping.
+ * connection level and (2) on all subflows on which it has been sent".
  */
 export function releaseSent(connection: MultipathConnection): void {
   const buffer = connection.sendBuffer;
+  let lowest = Math.min(connection.dataUna, buffer.end);
+  if (lowest <= buffer.start) return;
+  for (let i = 0; i < connection.subflows.length; i++) {
+    lowest = Math.min(lowest, connection.subflows[i].sendMap.lowestDsn());
+  }
+  if (lowest <= buffer.start) return;
+  buffer.release(lowest);
+  connection.roomFreed();
+}
+
+/**
+ * A slow or silent subflow must not block the buffer for the others: when the application waits for room that only
+ * subflow acknowledgements withhold, that subflow's share is moved out of the way and kept with its mapping.
+ */
+export function keepForSlow(connection: MultipathConnection): void {
+  const buffer = connection.sendBuffer;
   const acknowledged = Math.min(connection.dataUna, buffer.end);
-  if (acknowledged <= buffer.start) return;
-  let lowest = acknowledged;
-  for (const subflow of connection.subflows) lowest = Math.min(lowest, subflow.sendMap.lowestDsn());
-  for (const subflow of connection.lingering) lowest = Math.min(lowest, subflow.sendMap.lowestDsn());
-  if (lowest < acknowledged && buffer.freeBytes < buffer.limit / 2) {
-    for (const subflow of connection.subflows) keepBelow(subflow, acknowledged);
-    for (const subflow of connection.lingering) keepBelow(subflow, acknowledged);
-    lowest = acknowledged;
-    for (const subflow of connection.subflows) lowest = Math.min(lowest, subflow.sendMap.lowestDsn());
-  }
-  if (lowest > buffer.start) {
-    buffer.release(lowest);
-    connection.roomFreed();
-  }
+  if (!connection.isShortOfRoom || acknowledged - buffer.start < buffer.limit / 4) return;
+  for (const subflow of connection.subflows) keepBelow(subflow, acknowledged);
+  releaseSent(connection);
 }
 
 function keepBelow(subflow: Subflow, dsn: number): void {

@@ -138,13 +138,12 @@ export class PathManager {
     }
   }
 
-  /** The link opened a port for a request. */
+  /** The link opened a port for a request. False: nobody wants it any more. */
   flowOpened(requestId: number, localPort: number, now: number): boolean {
     const plan = this.plans.find(p => p.requestId === requestId);
     if (plan === undefined) return false;
     plan.requestId = 0;
-    this.join(plan, localPort, now);
-    return true;
+    return this.join(plan, localPort, now);
   }
 
   flowFailed(requestId: number, now: number): void {
@@ -241,9 +240,9 @@ export class PathManager {
     this.join(plan, 0, now);
   }
 
-  private join(plan: Plan, localPort: number, now: number): void {
+  private join(plan: Plan, localPort: number, now: number): boolean {
     const networkInterface = this.interfaceOf(plan.path);
-    if (networkInterface === null) return;
+    if (networkInterface === null) return false;
     const subflow = this.connection.openJoin(
       {
         networkInterface,
@@ -263,6 +262,7 @@ export class PathManager {
     } else {
       plan.replacement = subflow;
     }
+    return subflow !== null;
   }
 
   /** Sets the next attempt: at once when nothing else carries the connection, backing off otherwise. */
