@@ -88,6 +88,7 @@ const headerBytes = 52;
 const dssBytes = 28;
 const stepMs = 1;
 const maxAttempts = 5;
+const idleLimit = 60_000;
 
 /** Two hosts, their link and a connection between them, in time that moves when it is told to. */
 class Stage {
@@ -98,13 +99,15 @@ class Stage {
   readonly #packet = new Uint8Array(65_536);
   readonly #chunk = new Uint8Array(65_536).map((_, index) => index);
   readonly #sink = new Uint8Array(1 << 20);
+  readonly #headerBytes: number;
   #accepted: Connection | undefined;
   #now = 1000;
   #dataPackets = 0;
   #dataBytes = 0;
 
   constructor({ multipath, segmentBytes }: CoreBenchOptions) {
-    const mtu = segmentBytes + headerBytes + (multipath ? dssBytes : 0);
+    this.#headerBytes = headerBytes + (multipath ? dssBytes : 0);
+    const mtu = segmentBytes + this.#headerBytes;
     this.#pair = memoryPair({
       addresses: [clientAddress, serverAddress],
       mtu,
@@ -130,7 +133,13 @@ class Stage {
     const { a, b } = this.#pair;
     const packetsBefore = a.counters['sent'] + b.counters['sent'];
     const dataBefore = this.#dataPackets;
-    while (this.#dataPackets - dataBefore < segments) {
+    for (
+      let idle = 0, last = dataBefore;
+      this.#dataPackets - dataBefore < segments;
+      last = this.#dataPackets
+    ) {
+      idle = this.#dataPackets === last ? idle + 1 : 0;
+      if (idle > idleLimit) throw new Error(`nothing was sent for ${idle} ms of virtual time`);
       while (this.#connection.write(this.#chunk, 0, this.#chunk.length, this.#now) > 0);
       this.#turn();
     }
@@ -159,7 +168,7 @@ class Stage {
       packet: (_link, bytes, offset, length) => {
         if (host === this.#server && length > 300) {
           this.#dataPackets += 1;
-          this.#dataBytes += length - headerBytes;
+          this.#dataBytes += length - this.#headerBytes;
         }
         host.receive(id, bytes, offset, length, this.#now);
       },
