@@ -61,13 +61,11 @@ export function processReset(subflow: Subflow, segment: Segment): void {
 function capableMapping(subflow: Subflow, segment: Segment, ssn: number, now: number): boolean {
   if (segment.capableLength < 22 || segment.payloadLength === 0 || !subflow.initial) return true;
   if (segment.checksum >= 0 !== subflow.connection.checksum) return checksumMismatch(subflow, now);
-  return addMapping(
-    subflow,
-    { ssn: 1, dsn: 1, length: segment.dataLength, checksum: segment.checksum },
-    segment,
-    ssn,
-    now,
-  );
+  arrived.ssn = 1;
+  arrived.dsn = 1;
+  arrived.length = segment.dataLength;
+  arrived.checksum = segment.checksum;
+  return addMapping(subflow, arrived, segment, ssn, now);
 }
 
 function dataSequenceSignal(subflow: Subflow, segment: Segment, ssn: number, now: number): boolean {
@@ -110,7 +108,11 @@ function mapping(subflow: Subflow, segment: Segment, ssn: number, now: number): 
   if (length === 0 || segment.payloadLength === 0) return true;
   const near = subflow.tcb.rcvNxt;
   const mapSsn = near + ((segment.ssn - near) | 0);
-  return addMapping(subflow, { ssn: mapSsn, dsn, length, checksum: segment.checksum }, segment, ssn, now);
+  arrived.ssn = mapSsn;
+  arrived.dsn = dsn;
+  arrived.length = length;
+  arrived.checksum = segment.checksum;
+  return addMapping(subflow, arrived, segment, ssn, now);
 }
 
 interface Mapping {
@@ -156,3 +158,6 @@ function checksumMismatch(subflow: Subflow, now: number): boolean {
   );
   return false;
 }
+
+/** One object for every mapping that arrives: a segment costs no allocation. */
+const arrived: Mapping = { ssn: 0, dsn: 0, length: 0, checksum: -1 };
