@@ -17,8 +17,10 @@ export interface Fastclose {
 /** Ends the connection at once. Option A (on an ACK, repeated) while a subflow is open, resets otherwise. */
 export function abortConnection(connection: MultipathConnection, reason: CloseReason, now: number): void {
   if (connection.isDone) return;
-  const chosen = connection.bestOpenSubflow();
-  if (chosen !== null && connection.remoteKey !== null) {
+  // Before the peer is known to have our keys, MP_FASTCLOSE on an ACK would take their place: reset instead.
+  const chosen = connection.confirmed ? connection.bestOpenSubflow() : null;
+  if (chosen === null) connection.fastcloseOnReset = connection.remoteKey !== null;
+  if (chosen !== null) {
     // RFC 8684 §3.5, option A: ACK with MP_FASTCLOSE on one subflow, RST on all others.
     connection.fastclose = { subflow: chosen, retries: 0, deadlineMs: now + chosen.tcb.rtt.rtoMs };
     chosen.tcb.ackPending = true;

@@ -72,7 +72,7 @@ export class MultipathConnection implements ByteStream {
   sndRight = 1;
   /** dsn of our DATA_FIN, -1 until the application has finished. */
   dataFinDsn = -1;
-  private dataFinWasSent = false;
+  dataFinWasSent = false;
   readonly reinjection: RangeSet = new RangeSet();
   /** Subflows (bits by id) that the current pass has found unwilling. */
   declined = 0;
@@ -623,6 +623,13 @@ export class MultipathConnection implements ByteStream {
   /** The peer has sent a FIN on a subflow: nothing more comes from there, so it is closed on our side as well. */
   subflowFinished(subflow: Subflow, _now: number): void {
     if (subflow.tcb.state === State.TIME_WAIT) return;
+    if (this.fastclose?.subflow === subflow) {
+      // The peer closes as plain TCP does and has not understood MP_FASTCLOSE: it must not take this for an end.
+      this.fastcloseOnReset = true;
+      subflow.tcb.abort();
+      this.drop(subflow);
+      return;
+    }
     subflow.tcb.shutdown();
     if (subflow.isOpen) {
       subflow.stage = Stage.CLOSING;
@@ -645,7 +652,7 @@ export class MultipathConnection implements ByteStream {
     }
     const refused = subflow.peerReset !== null && !subflow.peerReset.transient;
     this.paths.subflowClosed(subflow, refused && neverOpened, now);
-    if (this.subflows.some(s => s.stage !== Stage.CLOSING)) return;
+    if (this.subflows.some(s => s.isOpen)) return;
     if (neverOpened && refused) {
       // The peer does not know the connection any more.
       this.finish({ code: 'ECONNRESET', text: `the peer has lost the connection (${text})` });
@@ -821,8 +828,10 @@ export class MultipathConnection implements ByteStream {
       if (!inFlight)
         this.reinjection.add(this.dataUna, Math.min(this.dataNxt, this.dataUna + REINJECT_BYTES));
     } else if (this.dataFinDue) {
-      const subflow = this.bestOpenSubflow();
-      if (subflow !== null) subflow.tcb.ackPending = true;
+      // On every subflow: the one that seems best may be the one that is dead.
+      this.ackEverywhere();
+      // Nothing of ours was ever confirmed: a middlebox may hide the DATA_FIN, but not a FIN.
+      if (!this.confirmed && this.dataBackoff >= 2) for (const s of this.subflows) s.tcb.shutdown();
     } else {
       return;
     }

@@ -136,6 +136,7 @@ export function fallBack(subflow: Subflow, options: FallbackOptions, now: number
   plain.tcb = tcb;
   plain.adopt({ peerFinished: connection.isPeerFinished, released: connection.isAbandoned });
   tcb.extension = plain;
+  tcb.congestion.setMss(tcb.payloadMss);
   insertStaged(subflow);
   if (connection.dataFinDsn >= 0) tcb.shutdown();
   if (connection.isAbandoned) tcb.orphan(now);
@@ -179,6 +180,20 @@ export function mappingMissing(subflow: Subflow, ssn: number, _length: number, n
     );
   }
   return false;
+}
+
+/**
+ * A FIN on the only subflow of a connection that never saw a DSS: the peer has fallen back and ends the stream as TCP
+ * does. True when it was taken so.
+ */
+export function plainFinReceived(subflow: Subflow, now: number): boolean {
+  const connection = subflow.connection;
+  if (connection.confirmed || subflow.mappingSeen || subflow.dataAckSeen || !isSingle(subflow)) return false;
+  if (connection.isDone || connection.rcvDataFin >= 0) return false;
+  connection.env.counters.DssFallback++;
+  fallBack(subflow, { cause: 'data-without-mapping', seenBy: 'local' }, now);
+  subflow.tcb.extension.finReceived(now);
+  return true;
 }
 
 /** A segment without any DSS: does it acknowledge data? False: the subflow ended. */

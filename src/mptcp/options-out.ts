@@ -16,7 +16,14 @@ export function dataOptions(subflow: Subflow, segment: Segment, ssn: number): vo
   const fin = map.hasFin(i);
   segment.dataLength = map.length(i) + (fin ? 1 : 0);
   segment.checksum = map.checksum(i);
-  if (connection.client && subflow.initial && !connection.confirmed && map.dsn(i) === 1 && !fin) {
+  if (
+    connection.client &&
+    subflow.initial &&
+    !connection.confirmed &&
+    map.dsn(i) === 1 &&
+    map.ssn(i) === 1 &&
+    !fin
+  ) {
     // RFC 8684 §3.1: repeated with the first data until the peer is known to have the keys.
     capableKeys(subflow, segment, connection.checksum ? 24 : 22);
     return;
@@ -47,7 +54,9 @@ export function ackOptions(subflow: Subflow, segment: Segment, now: number): voi
     return;
   }
   dataAck(subflow, segment);
-  if (connection.dataFinDue) {
+  // A repeated DATA_FIN leaves no room beside it: signals go first, the DATA_FIN with the next acknowledgement.
+  const signalFirst = connection.dataFinWasSent && (connection.signals.pending || subflow.prioPending);
+  if (connection.dataFinDue && !signalFirst) {
     // RFC 8684 §3.3.3: without data, subflow sequence number 0, length 1, checksum over the pseudo-header only.
     segment.dssFlags |= DssFlag.MAP | DssFlag.DSN_64 | DssFlag.DATA_FIN;
     segment.dsnHi = connection.localSequence.wireHi(connection.dataFinDsn);

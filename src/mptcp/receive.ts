@@ -19,11 +19,15 @@ export function placePayload(
   now: number,
 ): void {
   const connection = subflow.connection;
+  const map = subflow.receiveMap;
   if (connection.isAbandoned) {
-    connection.dataForNobody(now);
+    // Copies of what was read before the application let go are no news; bytes beyond them are for nobody.
+    const i = map.find(ssn + length - 1);
+    const end = i < 0 ? -1 : map.dsn(i) + (ssn + length - map.ssn(i));
+    if (end > connection.receiveBuffer.next) connection.dataForNobody(now);
+    else map.release(subflow.tcb.rcvNxt);
     return;
   }
-  const map = subflow.receiveMap;
   if (connection.checksum) {
     if (!stage(subflow, ssn, bytes, offset, length, now)) return;
     if (placeStaged(subflow, now) && map.find(ssn) < 0) mappingMissing(subflow, ssn, length, now);

@@ -7,6 +7,7 @@ import { State } from '../tcp/index.ts';
 import type { Segment } from '../wire/index.ts';
 import { formatAddress } from '../wire/index.ts';
 import type { MultipathConnection } from './connection.ts';
+import { plainFinReceived } from './fallback.ts';
 import { handshakeAdmits, joinCompleted, synOptions } from './handshake.ts';
 import type { SubflowInfo } from './observation.ts';
 import { processOptions, processReset } from './options-in.ts';
@@ -219,6 +220,7 @@ export class Subflow implements Extension, Path {
 
   /** RFC 8684 §3.3.3: a subflow FIN only ends the subflow; answer it when nothing is left to send here. */
   finReceived(now: number): void {
+    if (plainFinReceived(this, now)) return;
     this.connection.subflowFinished(this, now);
   }
 

@@ -378,7 +378,9 @@ export class World {
     for (let notice = connection.nextNotice(); notice !== undefined; notice = connection.nextNotice()) {
       seen = true;
       this.trace?.remark(nowMs, `${side} ${run.index}: ${JSON.stringify(notice)}`);
-      if (notice.type === 'flow') connection.flowOpened(notice.request.id, this.openPort(driver), nowMs);
+      if (notice.type === 'flow' && !connection.flowOpened(notice.request.id, this.openPort(driver), nowMs)) {
+        driver.releasedPorts++;
+      }
     }
     if (seen) run.observe(side, connection);
   }

@@ -70,10 +70,12 @@ function updateWindow(tcb: Tcb, segment: Segment, ssn: number, ack: number): voi
 function advance(tcb: Tcb, ack: number, tsEcr: number, now: number): number {
   const sent = tcb.sent;
   let delivered = 0;
+  let ambiguous = false;
   while (sent.count > 0 && sent.start(0) < ack) {
     const flags = sent.flags(0);
     const end = sent.end(0);
     const bytes = Math.min(end, ack) - sent.start(0);
+    if ((flags & Sent.RETRANSMITTED) !== 0) ambiguous = true;
     if ((flags & Sent.SACKED) === 0) {
       delivered += bytes;
       takeSample(tcb, 0, flags, tsEcr, now);
@@ -89,6 +91,8 @@ function advance(tcb: Tcb, ack: number, tsEcr: number, now: number): number {
     }
   }
   tcb.sndUna = ack;
+  // Karn: what was sent once and waited at the receiver for a retransmission says nothing about the round trip.
+  if (ambiguous && !sampledByTimestamp) newestSampleMs = -1;
   tcb.fullSizeTimeouts = 0;
   return delivered;
 }
@@ -97,8 +101,10 @@ function takeSample(tcb: Tcb, i: number, flags: number, tsEcr: number, now: numb
   if ((flags & Sent.RETRANSMITTED) === 0) {
     // Karn: only what was sent once; the newest such entry counts.
     newestSampleMs = now - tcb.sent.sentMs(i);
+    sampledByTimestamp = false;
   } else if (tcb.timestamps && tsEcr >= 0 && tsEcr === tcb.timestamp(tcb.sent.sentMs(i))) {
     newestSampleMs = now - tcb.sent.sentMs(i);
+    sampledByTimestamp = true;
   }
 }
 
@@ -189,6 +195,8 @@ function markHeadLost(tcb: Tcb): void {
 const recoveryAck: RecoveryAck = { deliveredBytes: 0, advanced: false, newLoss: false, now: 0 };
 /** Round-trip sample of the acknowledgement being processed in ms; -1 when it gave none. */
 let newestSampleMs = -1;
+/** That sample belongs to a retransmission which the echoed timestamp identifies. */
+let sampledByTimestamp = false;
 /** Bytes that were SACKED before and left the queue with the acknowledgement being processed. */
 let sackedFreed = 0;
 /** The acknowledgement being processed reports a duplicate (DSACK). */

@@ -43,7 +43,9 @@ export function transmitControl(tcb: Tcb, out: Uint8Array, offset: number, now: 
 export function sendSpace(tcb: Tcb): number {
   if (!maySend(tcb.state) || tcb.finSsn >= 0 || tcb.synPending) return 0;
   const window = tcb.sndUna + tcb.sndWnd - tcb.sndNxt;
-  const congestion = tcb.cwndBytes - tcb.pipeBytes;
+  const pipe = tcb.pipeBytes;
+  // One segment may always be in flight, however small the window has become (RFC 5681 §3.1: never below one SMSS).
+  const congestion = Math.max(tcb.cwndBytes - pipe, pipe <= 0 ? tcb.payloadMss : 0);
   return Math.max(0, Math.min(window, congestion));
 }
 
@@ -208,11 +210,13 @@ function resend(tcb: Tcb, i: number, most: number, out: Uint8Array, offset: numb
 function transmitTailProbe(tcb: Tcb, out: Uint8Array, offset: number, now: number): number {
   tcb.tlpPending = false;
   const sent = tcb.sent;
-  let i = sent.count - 1;
-  while (i >= 0 && (sent.flags(i) & (Sent.SACKED | Sent.LOST)) !== 0) i--;
-  if (i < 0) return 0;
+  // Without SACK only the head can tell the peer something new.
+  let i = tcb.sack ? sent.count - 1 : 0;
+  while (i >= 0 && i < sent.count && (sent.flags(i) & (Sent.SACKED | Sent.LOST)) !== 0)
+    i += tcb.sack ? -1 : 1;
+  if (i < 0 || i >= sent.count) return 0;
   const mss = tcb.payloadMss;
-  if (sent.length(i) > mss) {
+  if (tcb.sack && sent.length(i) > mss) {
     sent.splitAt(i, sent.end(i) - mss);
     i++;
   }

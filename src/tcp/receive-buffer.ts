@@ -49,7 +49,9 @@ export class ReceiveBuffer {
     const unit = 2 ** scale;
     const offered = Math.max(0, this.rightEdge - this.next);
     const possible = this.windowBytes;
+    // Rounded up so that the edge stays; rounded down when the buffer could not keep the promise.
     let field = Math.ceil(offered / unit);
+    if (this.next + field * unit > this.readOffset + this.limit) field = Math.floor(offered / unit);
     if (possible - offered >= Math.min(minStepBytes, this.limit / 2)) {
       field = Math.max(field, Math.floor(possible / unit));
     }

@@ -114,6 +114,7 @@ export class PathManager {
 
   nextDeadline(): number {
     let earliest = Infinity;
+    if (!this.started || this.stopped) return earliest;
     for (const plan of this.plans) {
       if (plan.requestId === 0 && plan.nextMs < earliest) earliest = plan.nextMs;
     }
@@ -257,12 +258,11 @@ export class PathManager {
     );
     if (subflow === null) {
       this.failed(plan, now);
-    } else if (plan.subflow === null) {
-      plan.subflow = subflow;
-    } else {
-      plan.replacement = subflow;
+      return false;
     }
-    return subflow !== null;
+    if (plan.subflow === null) plan.subflow = subflow;
+    else plan.replacement = subflow;
+    return true;
   }
 
   /** Sets the next attempt: at once when nothing else carries the connection, backing off otherwise. */
