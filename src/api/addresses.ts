@@ -46,8 +46,8 @@ export interface PlannedPath {
   readonly name: string;
   readonly backup: boolean;
   readonly cost: number;
-  /** Where it leads: the connection's own remote, or the path's. */
-  readonly remote: { readonly address: string; readonly port: number };
+  /** Where it leads, when that is not the connection's own remote. */
+  readonly remote?: { readonly address: string; readonly port: number };
 }
 
 /** Says which addresses this machine has now. */
@@ -145,7 +145,7 @@ export class PathPlan {
       name: spec.name ?? spec.local,
       backup: spec.backup ?? false,
       cost: spec.cost ?? 0,
-      remote: spec.remote ?? this.#remote,
+      ...(spec.remote === undefined ? {} : { remote: spec.remote }),
     };
   }
 }

@@ -13,7 +13,7 @@ import { Alarm } from './clock.ts';
 import type { Driver } from './driver.ts';
 import { codeOf, MptcpError } from './errors.ts';
 import type { Network, NetworkInterface } from './network.ts';
-import { Session, type SessionClient } from './session.ts';
+import { hostPath, Session, type SessionClient, type SubflowNotice } from './session.ts';
 
 /** A literal address of the peer. */
 export interface DialTarget {
@@ -203,6 +203,7 @@ export class Attempt implements SessionClient {
   readonly target: DialTarget;
   readonly #dial: Dial;
   readonly #plan: AttemptPlan;
+  readonly #notices: SubflowNotice[] = [];
   #session: Session | undefined;
   #over = false;
 
@@ -217,7 +218,7 @@ export class Attempt implements SessionClient {
     const { network } = this.#dial.options;
     const over = network.interfaceFor(first.address);
     network
-      .openFlow(over, first.remote, this)
+      .openFlow(over, this.#remote, this)
       .then(localPort => this.#opened(over, localPort))
       .catch(error => this.#lose(this.#errorOf(error)));
   }
@@ -233,16 +234,19 @@ export class Attempt implements SessionClient {
     if (session === undefined || this.#over) return;
     if ((events & Ready.CONNECTED) !== 0 && session.connection.error === null) {
       this.#over = true;
-      session.client = undefined;
       // What came with the same news stays readable: the new owner looks.
       this.#dial.won(this, session);
+      for (const notice of this.#notices) session.client?.notice(notice);
       return;
     }
     if ((events & Ready.CLOSED) === 0) return;
     this.#lose(session.errorOf('connect') ?? this.#errorOf({ code: 'ECONNABORTED' }));
   }
 
-  notice(): void {}
+  /** Nobody listens yet: kept for the winner's new owner. */
+  notice(notice: SubflowNotice): void {
+    this.#notices.push(notice);
+  }
 
   /** The flow of the handshake leads to a closed port: as good as a reset. */
   refused(): void {
@@ -261,15 +265,14 @@ export class Attempt implements SessionClient {
       network.closeFlow(over, localPort);
       return;
     }
-    const [first, ...others] = this.#plan.paths;
-    const options = { backup: first.backup, name: first.name, cost: first.cost, remote: first.remote };
+    const [first, ...others] = this.#plan.paths.map(path => hostPath(path, network));
     const { address, port } = this.#plan.target;
     let connection: Connection;
     try {
       connection = driver.host.connect(
         {
           remote: { address, port },
-          paths: [{ interfaceId: over.id, localPort, ...options }, ...this.#hostPaths(others)],
+          paths: [{ ...first, localPort }, ...others],
           multipath,
           checksum,
           ...(config === undefined ? {} : { config }),
@@ -284,12 +287,9 @@ export class Attempt implements SessionClient {
     this.#session.client = this;
   }
 
-  #hostPaths(paths: readonly PlannedPath[]): Parameters<Connection['addPath']>[0][] {
-    const { network } = this.#dial.options;
-    return paths.map(({ address, name, backup, cost, remote }) => ({
-      interfaceId: network.interfaceFor(address).id,
-      ...{ name, backup, cost, remote },
-    }));
+  /** Where the handshake goes: the first path may have a remote of its own. */
+  get #remote(): { readonly address: string; readonly port: number } {
+    return this.#plan.paths[0].remote ?? this.#plan.target;
   }
 
   #lose(error: MptcpError): void {
@@ -301,7 +301,7 @@ export class Attempt implements SessionClient {
 
   #errorOf(error: unknown): MptcpError {
     if (error instanceof MptcpError) return error;
-    const { address, port } = this.#plan.paths[0].remote;
+    const { address, port } = this.#remote;
     return new MptcpError(codeOf(error), {
       syscall: 'connect',
       address,
@@ -341,8 +341,7 @@ async function preferredFirst(paths: PlannedPath[], target: DialTarget): Promise
 
 /** The system would use an address that is no path of its own accord: the peer is this machine, or next door. */
 function unlistedPath(source: string, target: DialTarget): PlannedPath {
-  const { address, port, family } = target;
-  return { address: source, family, name: source, backup: false, cost: 0, remote: { address, port } };
+  return { address: source, family: target.family, name: source, backup: false, cost: 0 };
 }
 
 const ATTEMPT_DELAY_MS = 250;

@@ -164,8 +164,9 @@ export class Driver<H extends DrivenHost = Host> {
     for (let served = 0; served < ENDPOINTS_PER_TURN; served++) {
       const endpoint = this.host.nextReady();
       if (endpoint === undefined) return true;
-      const events = endpoint.takeEvents();
-      (endpoint.userData as EndpointOwner | undefined)?.ready(events);
+      // Without an owner yet (nobody has accepted it) the news waits for one.
+      const owner = endpoint.userData as EndpointOwner | undefined;
+      if (owner !== undefined) owner.ready(endpoint.takeEvents());
     }
     return false;
   }

@@ -204,7 +204,11 @@ export class Network implements PortObserver {
   }
 
   #inUse(localPort: number): boolean {
-    for (const { local } of this.#driver.host.connections) if (local.port === localPort) return true;
+    for (const connection of this.#driver.host.connections) {
+      if (connection.local.port === localPort) return true;
+      // A join may have come to this port though the connection began at another.
+      if (connection.multipath().subflows.some(({ local }) => local.port === localPort)) return true;
+    }
     return false;
   }
 }

@@ -229,6 +229,8 @@ export class Server extends EventEmitter implements EndpointOwner {
     });
     socket.adopt(session);
     this.emit('connection', socket);
+    // What happened before anybody had accepted it.
+    session.ready(connection.takeEvents());
   }
 
   #emitCloseWhenIdle(): void {

@@ -14,6 +14,8 @@ import type { AddressObserver, Network, PortOwner } from './network.ts';
 type Notice = NonNullable<ReturnType<Connection['nextNotice']>>;
 type FlowRequest = Extract<Notice, { type: 'flow' }>['request'];
 
+type HostPath = Parameters<Connection['addPath']>[0];
+
 /** News about subflows; what remains of notices when requests for flows are answered. */
 export type SubflowNotice = Exclude<Notice, { type: 'flow' }>;
 
@@ -94,18 +96,7 @@ export class Session implements EndpointOwner, AddressObserver, PortOwner {
   }
 
   addPath(path: PlannedPath): void {
-    if (!this.#over) this.connection.addPath(this.pathOptions(path), this.driver.now());
-  }
-
-  /** A planned path in the host's terms. */
-  pathOptions(path: PlannedPath): Parameters<Connection['addPath']>[0] {
-    return {
-      interfaceId: this.network.interfaceFor(path.address).id,
-      name: path.name,
-      backup: path.backup,
-      cost: path.cost,
-      remote: path.remote,
-    };
+    if (!this.#over) this.connection.addPath(hostPath(path, this.network), this.driver.now());
   }
 
   /** What ended the connection, as an error of `syscall`; undefined when nothing was wrong. */
@@ -148,8 +139,9 @@ export class Session implements EndpointOwner, AddressObserver, PortOwner {
     }
     this.network.openFlow(over, request.remote, this).then(
       localPort => {
-        if (this.#over) this.network.closeFlow(over, localPort);
-        else this.connection.flowOpened(request.id, localPort, this.driver.now());
+        const { connection, driver } = this;
+        const taken = !this.#over && connection.flowOpened(request.id, localPort, driver.now());
+        if (!taken) this.network.closeFlow(over, localPort);
       },
       error => {
         this.driver.counters[`flowFailed ${codeOf(error)}`] ??= 0;
@@ -165,4 +157,11 @@ export class Session implements EndpointOwner, AddressObserver, PortOwner {
     this.unref();
     if (this.#plan !== undefined) this.network.unobserve(this);
   }
+}
+
+/** A planned path in the host's terms. */
+export function hostPath(path: PlannedPath, network: Network): HostPath {
+  const { address, name, backup, cost, remote } = path;
+  const interfaceId = network.interfaceFor(address).id;
+  return { interfaceId, name, backup, cost, ...(remote === undefined ? {} : { remote }) };
 }

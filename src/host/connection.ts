@@ -156,10 +156,11 @@ export class Connection implements MultipathOwner, HeapItem {
     this.host.touch(this);
   }
 
-  /** Answers a `flow` notice: the link has opened this local port. */
-  flowOpened(requestId: number, localPort: number, now: number): void {
-    this.multipathSide?.flowOpened(requestId, localPort, now);
+  /** Answers a `flow` notice: the link has opened this local port. False: it is not needed any more. */
+  flowOpened(requestId: number, localPort: number, now: number): boolean {
+    const taken = this.multipathSide?.flowOpened(requestId, localPort, now) ?? false;
     this.host.touch(this);
+    return taken;
   }
 
   /** Answers a `flow` notice: the link could not. */

@@ -42,7 +42,7 @@ test('a closed port is ECONNREFUSED, at once, and leaves no socket', async t => 
   assert.equal(error.syscall, 'connect');
   assert.deepEqual([error.address, error.port], ['127.0.0.1', closed]);
   assert.ok(performance.now() - started < 1000);
-  await until(() => openPorts() === before, 'the port given back');
+  await until(() => openPorts() <= before, 'the port given back');
 });
 
 test('nobody answers: ETIMEDOUT after connectTimeoutMs, saying why that may be', async t => {
@@ -56,7 +56,7 @@ test('nobody answers: ETIMEDOUT after connectTimeoutMs, saying why that may be',
   assert.match(error.message, /plain TCP/);
   const tookMs = performance.now() - started;
   assert.ok(tookMs >= 199 && tookMs < 1500, `${tookMs} ms`);
-  await until(() => openPorts() === before, 'the port given back');
+  await until(() => openPorts() <= before, 'the port given back');
   assert.equal(client.connecting, false);
 });
 
@@ -185,7 +185,7 @@ test('destroying a socket that connects gives its port back', async t => {
   client.destroy();
   const [hadError] = await once(client, 'close');
   assert.equal(hadError, false);
-  await until(() => openPorts() === before, 'the port given back');
+  await until(() => openPorts() <= before, 'the port given back');
 });
 
 test('a port in use is EADDRINUSE, with address and port', async t => {

@@ -154,16 +154,21 @@ test('checksums on request', async t => {
   const serving = await serve(t, { checksum: true }, echo);
   const client = dial(t, serving, { paths: TWO_PATHS, checksum: true });
   const bytes = pattern(1 << 20);
-  client.end(bytes);
-  assert.equal(hashOf(await readAll(client)), hashOf(bytes));
+  client.write(bytes);
+  const received = readAll(client);
+  await once(client, 'data');
   assert.equal(client.multipath.active, true);
+  client.end();
+  assert.equal(hashOf(await received), hashOf(bytes));
+  assert.equal(client.multipath.fallback, null);
 });
 
 test('addresses the server advertises are joined, nothing otherwise', async t => {
   const second = await serve(t, { host: '127.0.0.5' }, echo);
   const serving = await serve(t, { advertise: [{ host: '127.0.0.5', port: second.port }] }, echo);
   const client = dial(t, serving, { paths: [TWO_PATHS[0]] });
-  await once(client, 'connect');
+  client.write('x');
+  await once(client, 'data');
   await until(() => active(client).length === 2, 'a subflow to the advertised address');
   assert.deepEqual(client.multipath.subflows.map(subflow => subflow.remote.address).sort(), [
     '127.0.0.1',

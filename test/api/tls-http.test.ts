@@ -17,6 +17,7 @@ test('TLS runs over a connection unchanged, both ends', async t => {
   await once(secure, 'secureConnect');
   assert.equal(secure.authorized, true);
   assert.equal(secure.getProtocol(), 'TLSv1.3');
+  assert.ok(client.multipath.active);
   inside.pipe(inside);
   const bytes = pattern(2 << 20);
   const parts: Buffer[] = [];
@@ -24,7 +25,6 @@ test('TLS runs over a connection unchanged, both ends', async t => {
   secure.end(bytes);
   await once(secure, 'end');
   assert.equal(hashOf(...parts), hashOf(bytes));
-  assert.ok(client.multipath.active);
 });
 
 test('http.request with createConnection, http.Server fed by connection events', async t => {
