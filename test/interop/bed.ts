@@ -1,0 +1,232 @@
+// The test bed: a network namespace in which the kernel is one host, TUN devices that lead from it to our stack, and
+// what a test needs to say on either side. Made and removed by the test that uses it.
+//
+// Decides: names (unique to process and bed, so that several run at once, and what a crashed one left is found and
+// removed), addresses, sysctls that make the kernel give up sooner, and when a machine cannot do this at all.
+// A device is made where the test runs and then moved into the namespace, where its other end stays with us.
+
+import { execFileSync } from 'node:child_process';
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
+import { after } from 'node:test';
+import { foreign } from '../../src/ffi/index.ts';
+import type { Config } from '../../src/host/index.ts';
+import { Tun, type TunLink } from '../../src/link/index.ts';
+import { KernelPeer } from './kernel-peer.ts';
+import { OurHost } from './our-host.ts';
+
+export interface BedOptions {
+  /** TUN devices, each a network of its own (default 1). */
+  readonly devices?: number;
+  /** Both sides exchange super-segments and unfinished checksums (default true). */
+  readonly offload?: boolean;
+  readonly mtu?: number;
+  readonly sysctls?: Readonly<Record<string, number | string>>;
+  readonly config?: Partial<Config>;
+  /** Commands of `ip` within the namespace, such as `mptcp limits set subflows 4`. */
+  readonly ip?: readonly string[];
+}
+
+const PREFIX = 'mptcp-test-';
+
+/** Why the bed cannot be had on this machine, false when it can: for the `skip` option of a test. */
+export const skip: string | false = impediment();
+
+/** The kernel on one side, our stack on the other. */
+export class Bed {
+  readonly namespace: string;
+  readonly kernel: KernelPeer;
+  readonly ours: OurHost;
+  /** Interface ids of our host, by device and family. */
+  readonly interfaces4: number[] = [];
+  readonly interfaces6: number[] = [];
+  readonly #tuns: Tun[] = [];
+  readonly #links: TunLink[] = [];
+  #before: Record<string, number> = {};
+
+  static async open(options: BedOptions = {}): Promise<Bed> {
+    removeStale();
+    const bed = new Bed(options);
+    open.add(bed);
+    try {
+      await bed.#configure(options);
+    } catch (error) {
+      await bed.close();
+      throw error;
+    }
+    return bed;
+  }
+
+  private constructor(options: BedOptions) {
+    const number = ++bedsMade;
+    this.namespace = `${PREFIX}${process.pid}-${number}`;
+    run('ip', ['netns', 'add', this.namespace]);
+    for (let i = 0; i < (options.devices ?? 1); i++) {
+      const name = `mt${process.pid % 1_000_000}n${number % 1000}d${i}`;
+      this.#tuns.push(
+        new Tun({ name, offload: options.offload ?? true, ...(options.mtu ? { mtu: options.mtu } : {}) }),
+      );
+    }
+    this.kernel = new KernelPeer(this.namespace);
+    this.ours = new OurHost({ ...QUICK_END, ...options.config });
+  }
+
+  /** The kernel's address on a device. */
+  kernelAddress(device = 0, family: 4 | 6 = 4): string {
+    return family === 4 ? `10.77.${device}.1` : `fd77:0:0:${device}::1`;
+  }
+
+  /** Ours. */
+  ourAddress(device = 0, family: 4 | 6 = 4): string {
+    return family === 4 ? `10.77.${device}.2` : `fd77:0:0:${device}::2`;
+  }
+
+  interfaces(family: 4 | 6): number[] {
+    return family === 4 ? this.interfaces4 : this.interfaces6;
+  }
+
+  device(index: number): string {
+    return this.#tuns[index].name;
+  }
+
+  /** Runs `ip` within the namespace. */
+  ip(command: string): void {
+    run('ip', ['-n', this.namespace, ...command.split(' ')]);
+  }
+
+  /** The kernel's counters that have moved since the bed was opened, but for those that say nothing. */
+  async moved(): Promise<Record<string, number>> {
+    const now = await this.kernel.counters();
+    const changed: Record<string, number> = {};
+    for (const [name, value] of Object.entries(now)) {
+      const difference = value - (this.#before[name] ?? 0);
+      if (difference !== 0) changed[name] = difference;
+    }
+    return changed;
+  }
+
+  async close(): Promise<void> {
+    open.delete(this);
+    this.ours.close();
+    for (const tun of this.#tuns) tun.close();
+    await this.kernel.close();
+    run('ip', ['netns', 'del', this.namespace]);
+  }
+
+  async #configure(options: BedOptions): Promise<void> {
+    const lines = ['link set lo up'];
+    for (const [i, tun] of this.#tuns.entries()) {
+      run('ip', ['link', 'set', tun.name, 'netns', this.namespace]);
+      lines.push(`link set ${tun.name} mtu ${tun.mtu} txqueuelen 10000 up`);
+      lines.push(`addr add ${this.kernelAddress(i)}/24 dev ${tun.name}`);
+      lines.push(`addr add ${this.kernelAddress(i, 6)}/64 dev ${tun.name} nodad`);
+    }
+    const batch = [...lines, ...(options.ip ?? [])].map(line => `${line}\n`).join('');
+    await this.kernel.sysctl({ ...this.#deviceSysctls(), ...SYSCTLS, ...options.sysctls });
+    execFileSync('ip', ['-n', this.namespace, '-batch', '-'], { input: batch, stdio: 'pipe' });
+    for (const [i, tun] of this.#tuns.entries()) {
+      for (const family of [4, 6] as const) {
+        const link = tun.link(this.ourAddress(i, family));
+        this.#links.push(link);
+        this.interfaces(family).push(this.ours.attach(link));
+      }
+    }
+    this.#before = await this.kernel.counters();
+  }
+
+  #deviceSysctls(): Record<string, number> {
+    const values: Record<string, number> = {};
+    for (const tun of this.#tuns) {
+      values[`net.ipv6.conf.${tun.name}.accept_dad`] = 0;
+      values[`net.ipv6.conf.${tun.name}.router_solicitations`] = 0;
+    }
+    return values;
+  }
+}
+
+/** Opens a bed for one test and closes it whatever becomes of the test. */
+export async function withBed(options: BedOptions, test: (bed: Bed) => Promise<void>): Promise<void> {
+  const bed = await Bed.open(options);
+  try {
+    await test(bed);
+  } finally {
+    await bed.close();
+  }
+}
+
+function impediment(): string | false {
+  if (process.platform !== 'linux') return 'the kernel to talk to is Linux, and this is not';
+  if (process.getuid?.() !== 0) return 'not root: no network namespaces or TUN devices can be made';
+  if (!existsSync('/dev/net/tun'))
+    return 'no /dev/net/tun: the kernel has no TUN devices, or the container not';
+  try {
+    if (readFileSync('/proc/sys/net/mptcp/enabled', 'utf8').trim() !== '1')
+      return 'net.mptcp.enabled is not 1';
+  } catch {
+    return 'this kernel has no Multipath TCP (CONFIG_MPTCP)';
+  }
+  for (const program of ['ip', 'python3']) {
+    if (!isInstalled(program)) return `the program ${program} is not installed`;
+  }
+  try {
+    foreign();
+    run('ip', ['netns', 'list']);
+    run('ip', ['netns', 'add', `${PREFIX}${process.pid}-0`]);
+    run('ip', ['netns', 'del', `${PREFIX}${process.pid}-0`]);
+  } catch (error) {
+    return `this machine allows no network namespaces or foreign functions: ${(error as Error).message}`;
+  }
+  return false;
+}
+
+function isInstalled(program: string): boolean {
+  return (process.env['PATH'] ?? '').split(':').some(folder => {
+    try {
+      accessSync(`${folder}/${program}`, constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** Removes namespaces of processes that no longer live. */
+function removeStale(): void {
+  if (bedsMade > 0) return;
+  const names = run('ip', ['netns', 'list']).split('\n');
+  for (const line of names) {
+    const name = line.split(' ')[0];
+    const owner = /^mptcp-test-(\d+)-\d+$/.exec(name)?.[1];
+    if (owner === undefined || existsSync(`/proc/${owner}`)) continue;
+    try {
+      run('ip', ['netns', 'del', name]);
+    } catch {
+      // Another test was quicker.
+    }
+  }
+}
+
+function run(program: string, parameters: string[]): string {
+  return execFileSync(program, parameters, { stdio: ['ignore', 'pipe', 'pipe'] }).toString();
+}
+
+/** Nothing is blamed on a middlebox for later tests, and the kernel gives up while somebody still watches. */
+const SYSCTLS: Readonly<Record<string, number | string>> = {
+  'net.mptcp.blackhole_timeout': 0,
+  'net.mptcp.add_addr_timeout': 1,
+  'net.mptcp.close_timeout': 2,
+  'net.ipv4.tcp_syn_retries': 3,
+  'net.ipv4.tcp_synack_retries': 3,
+  'net.ipv4.tcp_retries2': 6,
+  'net.ipv4.tcp_orphan_retries': 2,
+  'net.ipv4.tcp_fin_timeout': 2,
+};
+/** Ours too. */
+const QUICK_END: Partial<Config> = { timeWaitMs: 500, finWait2Ms: 2000, closeTimeoutMs: 5000 };
+let bedsMade = 0;
+const open: Set<Bed> = new Set();
+
+if (skip === false) {
+  after(async () => {
+    for (const bed of [...open]) await bed.close();
+  });
+}

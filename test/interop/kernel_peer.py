@@ -1,0 +1,193 @@
+# The kernel's side of an interoperability test: real sockets, driven by one JSON command a line on standard input,
+# one JSON answer a line on standard output. Each command runs in a thread of its own, so that a transfer does not
+# keep another from being asked for. See kernel-peer.ts for the other side.
+
+import hashlib
+import json
+import os
+import socket
+import struct
+import sys
+import threading
+import time
+
+IPPROTO_MPTCP = 262
+SOL_TCP = 6
+TCP_IS_MPTCP = 43
+SOL_MPTCP = 284
+MPTCP_INFO = 1
+BLOCK = os.urandom(65536)
+
+handles = {}
+lock = threading.Lock()
+next_handle = [1]
+
+
+def keep(sock):
+    with lock:
+        handle = next_handle[0]
+        next_handle[0] += 1
+        handles[handle] = sock
+    return handle
+
+
+def make_socket(command):
+    family = socket.AF_INET6 if ":" in command["address"] else socket.AF_INET
+    protocol = IPPROTO_MPTCP if command.get("mptcp", True) else socket.IPPROTO_TCP
+    sock = socket.socket(family, socket.SOCK_STREAM, protocol)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    if "congestion" in command:
+        sock.setsockopt(SOL_TCP, socket.TCP_CONGESTION, command["congestion"].encode())
+    if "receiveBuffer" in command:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, command["receiveBuffer"])
+    if "maxSegment" in command:
+        sock.setsockopt(SOL_TCP, socket.TCP_MAXSEG, command["maxSegment"])
+    return sock
+
+
+def listen(command):
+    sock = make_socket(command)
+    sock.bind((command["address"], command.get("port", 0)))
+    sock.listen(16)
+    return {"handle": keep(sock), "port": sock.getsockname()[1]}
+
+
+def accept(command):
+    sock, peer = handles[command["handle"]].accept()
+    return {"handle": keep(sock), "address": peer[0], "port": peer[1]}
+
+
+def connect(command):
+    sock = make_socket(command)
+    if "local" in command:
+        sock.bind((command["local"], 0))
+    sock.connect((command["address"], command["port"]))
+    return {"handle": keep(sock), "port": sock.getsockname()[1]}
+
+
+def send(command):
+    sock = handles[command["handle"]]
+    total = command["bytes"]
+    digest = hashlib.sha256()
+    piece = command.get("piece", 262144)
+    sent = 0
+    while sent < total:
+        # Every block begins with its place in the stream: a byte in the wrong place is never the right byte.
+        data = bytearray()
+        while len(data) < piece and sent + len(data) < total:
+            block = struct.pack(">Q", sent + len(data)) + BLOCK[8:]
+            data += block[: min(len(block), total - sent - len(data), piece - len(data))]
+        sock.sendall(data)
+        digest.update(data)
+        sent += len(data)
+        if "pauseMs" in command:
+            time.sleep(command["pauseMs"] / 1000)
+    if command.get("shutdown"):
+        sock.shutdown(socket.SHUT_WR)
+    return {"bytes": sent, "sha256": digest.hexdigest()}
+
+
+def receive(command):
+    """Until the end, or so many bytes."""
+    sock = handles[command["handle"]]
+    limit = command.get("bytes")
+    piece = command.get("piece", 262144)
+    digest = hashlib.sha256()
+    count = 0
+    ended = False
+    while limit is None or count < limit:
+        data = sock.recv(piece if limit is None else min(piece, limit - count))
+        if not data:
+            ended = True
+            break
+        digest.update(data)
+        count += len(data)
+        if "pauseMs" in command:
+            time.sleep(command["pauseMs"] / 1000)
+    return {"bytes": count, "sha256": digest.hexdigest(), "ended": ended}
+
+
+def echo(command):
+    """Sends back what comes, and ends after the peer has."""
+    sock = handles[command["handle"]]
+    count = 0
+    while True:
+        data = sock.recv(262144)
+        if not data:
+            break
+        sock.sendall(data)
+        count += len(data)
+    sock.shutdown(socket.SHUT_WR)
+    return {"bytes": count}
+
+
+def shutdown(command):
+    handles[command["handle"]].shutdown(socket.SHUT_WR)
+    return {}
+
+
+def close(command):
+    with lock:
+        sock = handles.pop(command["handle"])
+    if command.get("abort"):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+    return {}
+
+
+def info(command):
+    """What the kernel says of the connection: whether it is MPTCP, and its subflows."""
+    sock = handles[command["handle"]]
+    answer = {"mptcp": sock.getsockopt(SOL_TCP, TCP_IS_MPTCP) == 1}
+    try:
+        raw = sock.getsockopt(SOL_MPTCP, MPTCP_INFO, 512)
+        answer["extraSubflows"] = raw[0]
+        if len(raw) >= 81:
+            answer["subflows"] = raw[80]
+        answer["checksum"] = raw[42] == 1
+    except OSError as error:
+        answer["error"] = os.strerror(error.errno)
+    return answer
+
+
+def counters(command):
+    """Every counter of TCP and MPTCP in this network namespace."""
+    answer = {}
+    for path in ["/proc/net/netstat", "/proc/net/snmp"]:
+        with open(path) as lines:
+            rows = [line.split() for line in lines]
+        for names, values in zip(rows[::2], rows[1::2]):
+            if names[0] not in ("MPTcpExt:", "TcpExt:", "Tcp:"):
+                continue
+            for name, value in zip(names[1:], values[1:]):
+                answer[name] = int(value)
+    return answer
+
+
+def sysctl(command):
+    for name, value in command["values"].items():
+        with open("/proc/sys/" + name.replace(".", "/"), "w") as out:
+            out.write(str(value))
+    return {}
+
+
+commands = {f.__name__: f for f in [listen, accept, connect, send, receive, echo, shutdown, close, info, counters, sysctl]}
+
+
+def run(command):
+    try:
+        answer = {"id": command["id"], "ok": commands[command["op"]](command)}
+    except OSError as error:
+        answer = {"id": command["id"], "error": str(error), "errno": error.errno}
+    except Exception as error:  # noqa: BLE001 - told to the test, which fails
+        answer = {"id": command["id"], "error": repr(error)}
+    with lock:
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+for line in sys.stdin:
+    threading.Thread(target=run, args=(json.loads(line),), daemon=True).start()
+os._exit(0)
