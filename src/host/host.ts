@@ -10,6 +10,7 @@ import {
   validCapableSyn,
 } from '../mptcp/index.ts';
 import {
+  acknowledgesNothing,
   type CounterName,
   type Entropy,
   Environment,
@@ -211,11 +212,13 @@ export class Host {
     this.env.shared.inBytes = bytes;
     this.env.shared.inPacketBytes = length;
     const tcb = this.demux.find(segment, interfaceId);
-    if (tcb !== null && tcb.state !== State.CLOSED) {
-      if (!this.reopens(tcb, segment, now)) {
+    if (tcb !== null) {
+      if (tcb.state !== State.CLOSED && !this.reopens(tcb, segment, now)) {
         this.deliver(tcb, segment, networkInterface, now);
         return;
       }
+      // It has ended and not been settled yet: its four values are free for a successor.
+      if ((segment.flags & Flag.SYN) !== 0) this.releaseTcb(tcb);
     }
     this.unknown(segment, networkInterface, now);
   }
@@ -302,7 +305,7 @@ export class Host {
       connection.stream = side;
       side.connect({ ...endpoint, paths: options.paths, remote: options.remote }, now);
     } else {
-      this.openPlain(connection, env, endpoint).open(now);
+      this.openPlain(connection, env, endpoint, now).open(now);
     }
     if (options.noDelay) connection.stream.setNoDelay(true);
     if (options.keepAliveMs) connection.stream.setKeepAlive(true, options.keepAliveMs, now);
@@ -434,7 +437,12 @@ export class Host {
     throw new HostError('EADDRNOTAVAIL', `${address} is not an address of this host`);
   }
 
-  private openPlain(connection: Connection, env: Environment<Config>, endpoint: PlainEndpoint): Tcb {
+  private openPlain(
+    connection: Connection,
+    env: Environment<Config>,
+    endpoint: PlainEndpoint,
+    now: number,
+  ): Tcb {
     const config = env.config;
     const stream = new PlainStream({
       owner: connection,
@@ -442,7 +450,7 @@ export class Host {
       receiveBuffer: new ReceiveBuffer({ firstOffset: 1, limitBytes: config.receiveBufferBytes }),
     });
     connection.stream = stream;
-    const tcb = this.createTcb(connection, { ...endpoint, env, extension: stream, now: 0 });
+    const tcb = this.createTcb(connection, { ...endpoint, env, extension: stream, now });
     if (tcb === null) throw new HostError('EADDRINUSE', 'no local port is free for this destination');
     stream.tcb = tcb;
     connection.setEndpoints(tcb);
@@ -450,12 +458,7 @@ export class Host {
   }
 
   private deliver(tcb: Tcb, segment: Segment, networkInterface: NetworkInterface, now: number): void {
-    if (
-      tcb.state === State.SYN_SENT &&
-      (segment.flags & Flag.ACK) !== 0 &&
-      tcb.unwrapAck(segment.ack) !== 1
-    ) {
-      // RFC 9293 §3.10.7.3: an acknowledgement of something never sent.
+    if (acknowledgesNothing(tcb, segment)) {
       this.resets.answer(segment, networkInterface, -1, now);
       return;
     }
@@ -470,7 +473,6 @@ export class Host {
     if (!newer && tcb.unwrapSeq(segment.seq) <= tcb.rcvNxt) return false;
     tcb.close({ code: null, text: 'a new connection took over' }, now);
     this.touch(tcb.owner as Connection);
-    this.demux.remove(tcb);
     return true;
   }
 
@@ -537,7 +539,7 @@ export class Host {
       connection.stream = side;
       tcb = side.accept({ ...endpoint, advertise: listener.advertise }, segment, now);
     } else {
-      tcb = this.openPlain(connection, this.env, endpoint);
+      tcb = this.openPlain(connection, this.env, endpoint, now);
       openPassive(tcb, segment, now);
     }
     if (tcb === null) return;

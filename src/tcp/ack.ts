@@ -56,7 +56,9 @@ function inSlowStart(tcb: Tcb): boolean {
 
 /** RFC 9293 §3.10.7.4: SND.WND follows the newest segment. */
 function updateWindow(tcb: Tcb, segment: Segment, ssn: number, ack: number): void {
-  const window = segment.window * 2 ** tcb.sndScale;
+  if (ack < tcb.sndUna) return;
+  // The window of a SYN is never scaled (RFC 7323 §2.2).
+  const window = (segment.flags & Flag.SYN) !== 0 ? segment.window : segment.window * 2 ** tcb.sndScale;
   const newer = tcb.sndWl1 < ssn || (tcb.sndWl1 === ssn && tcb.sndWl2 <= ack);
   if (!newer && !(ack >= tcb.sndWl2 && ack + window > tcb.sndWl2 + tcb.sndWnd)) return;
   tcb.sndWnd = window;

@@ -25,7 +25,7 @@ export function receiveSynSent(tcb: Tcb, segment: Segment, now: number): void {
   const flags = segment.flags;
   const ack = tcb.unwrapAck(segment.ack);
   const hasAck = (flags & Flag.ACK) !== 0;
-  if (hasAck && ack !== 1) return; // The host answers an unacceptable ACK with a reset (host/reset).
+  if (hasAck && ack !== 1) return; // The host answers an unacceptable ACK with a reset (acknowledgesNothing).
   if ((flags & Flag.RST) !== 0) {
     if (!hasAck) return;
     tcb.env.counters.AttemptFails++;
@@ -41,7 +41,7 @@ export function receiveSynSent(tcb: Tcb, segment: Segment, now: number): void {
     tcb.synPending = true;
     return;
   }
-  sampleHandshake(tcb, now);
+  sampleHandshake(tcb, segment, now);
   tcb.sndUna = 1;
   tcb.synPending = false;
   tcb.ackPending = true;
@@ -49,6 +49,18 @@ export function receiveSynSent(tcb: Tcb, segment: Segment, now: number): void {
   if (tcb.extension.received(segment, 1, 1, now) && tcb.state === State.ESTABLISHED) {
     tcb.extension.established(now);
   }
+}
+
+/**
+ * RFC 9293 §3.10.7.3, §3.10.7.4: an acknowledgement, in a handshake, of something never sent. The host, which
+ * owns the resets, answers it with one.
+ */
+export function acknowledgesNothing(tcb: Tcb, segment: Segment): boolean {
+  if ((segment.flags & Flag.ACK) === 0 || tcb.unwrapAck(segment.ack) === 1) return false;
+  if (tcb.state === State.SYN_SENT) return true;
+  if (tcb.state !== State.SYN_RECEIVED || (segment.flags & (Flag.SYN | Flag.RST)) !== 0) return false;
+  const ssn = tcb.unwrapSeq(segment.seq);
+  return ssn >= tcb.rcvNxt && ssn <= tcb.rcvEdge;
 }
 
 /** The acknowledgement of our SYN/ACK arrived in SYN-RECEIVED. False: the connection was refused by its owner. */
@@ -60,7 +72,7 @@ export function completeHandshake(
   now: number,
 ): boolean {
   if (!tcb.extension.admits(segment)) return false;
-  sampleHandshake(tcb, now);
+  sampleHandshake(tcb, segment, now);
   tcb.sndUna = 1;
   tcb.synPending = false;
   establish(tcb, segment, ack, now);
@@ -106,12 +118,18 @@ function establish(tcb: Tcb, segment: Segment, ack: number, now: number): void {
   const mss = tcb.payloadMss;
   tcb.congestion.setMss(mss);
   // RFC 6928 §2: min(10·MSS, max(2·MSS, 14600)).
-  const segments = tcb.env.config.initialWindowSegments;
+  // More than one repetition of the SYN says congestion: one segment (RFC 5681 §3.1 as RFC 6928 §2 relaxes it).
+  const segments = tcb.synTransmissions > 2 ? 1 : tcb.env.config.initialWindowSegments;
   tcb.congestion.cwndBytes = Math.min(segments * mss, Math.max(2 * mss, segments * 1460));
   if (tcb.keepAliveMs > 0) tcb.deadlines[Timer.KEEPALIVE] = now + tcb.keepAliveMs;
 }
 
 /** The handshake's round trip, when it was not ambiguous (Karn). */
-function sampleHandshake(tcb: Tcb, now: number): void {
-  if (tcb.backoff === 0 && tcb.lastSentMs >= 0) tcb.rtt.sample(now - tcb.lastSentMs, now);
+function sampleHandshake(tcb: Tcb, segment: Segment, now: number): void {
+  const echoed = tcb.timestamps && segment.hasTimestamps && segment.tsEcr === tcb.timestamp(tcb.lastSentMs);
+  if (tcb.synTransmissions === 1 || echoed) tcb.rtt.sample(now - tcb.lastSentMs, now);
+  // RFC 6298 §5.7: a repeated SYN that gave no sample: "the RTO MUST be re-initialized to 3 seconds".
+  else tcb.rtt.initialMs = Math.max(tcb.rtt.initialMs, SYN_LOST_RTO_MS);
 }
+
+const SYN_LOST_RTO_MS = 3000;

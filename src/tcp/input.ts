@@ -118,11 +118,8 @@ function noteTimestamp(tcb: Tcb, segment: Segment, ssn: number, now: number): vo
 /** RFC 5961 §5.2: the acceptable range of an acknowledgement. */
 function acceptableAck(tcb: Tcb, ack: number, now: number): boolean {
   if (tcb.state === State.SYN_RECEIVED) {
-    if (ack > tcb.sndUna && ack <= tcb.sndNxt) return true;
-    // RFC 9293 §3.10.7.4: not for this handshake; the sender learns it from a reset.
-    tcb.env.counters.TCPChallengeACK++;
-    challenge(tcb, now);
-    return false;
+    // Others in the window were answered with a reset already (acknowledgesNothing).
+    return ack > tcb.sndUna && ack <= tcb.sndNxt;
   }
   if (ack > tcb.sndNxt) {
     challenge(tcb, now);

@@ -157,6 +157,7 @@ function transmitSyn(tcb: Tcb, out: Uint8Array, offset: number, now: number): nu
   tcb.extension.synOptions(segment, synAck, now);
   tcb.deadlines[Timer.RETRANSMIT] = now + backedOff(tcb);
   if (synAck && tcb.passive && overAmplified(tcb, headerLength(segment))) return 0;
+  tcb.synTransmissions++;
   return emit(tcb, out, offset, 0, 0, now);
 }
 

@@ -12,11 +12,14 @@ export class RttEstimator {
   latestMs = 0;
   minMs: number = Infinity;
   samples = 0;
+  /** Timeout before the first sample in ms. */
+  initialMs: number;
   private minAtMs = 0;
   private readonly config: TcpConfig;
 
   constructor(config: TcpConfig) {
     this.config = config;
+    this.initialMs = config.rtoInitialMs;
   }
 
   /** Takes one measurement in ms. */
@@ -41,7 +44,7 @@ export class RttEstimator {
 
   /** Retransmission timeout in ms without back-off. Linux: srtt + max(200 ms, 4·rttvar). */
   get rtoMs(): number {
-    if (this.srttMs === 0) return this.config.rtoInitialMs;
+    if (this.srttMs === 0) return this.initialMs;
     const rto = this.srttMs + Math.max(this.config.rtoMinMs, 4 * this.rttVarMs);
     return Math.min(rto, this.config.rtoMaxMs);
   }

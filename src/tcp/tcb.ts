@@ -123,6 +123,8 @@ export class Tcb {
 
   // What the next transmission must carry.
   synPending = false;
+  /** How often our SYN or SYN/ACK was sent. */
+  synTransmissions = 0;
   ackPending = false;
   resetPending = false;
   probePending = false;
