@@ -630,6 +630,10 @@ export class MultipathConnection implements ByteStream {
       this.drop(subflow);
       return;
     }
+    const alone = !this.subflows.some(s => s !== subflow && s.isOpen);
+    // RFC 8684 §3.3.3: "a host MUST NOT close all functioning subflows unless it is safe to do so". The other half of
+    // this one still carries what we have to send.
+    if (alone && (this.dataUna < this.sendBuffer.end || this.dataFinDue)) return;
     subflow.tcb.shutdown();
     if (subflow.isOpen) {
       subflow.stage = Stage.CLOSING;

@@ -32,7 +32,7 @@ export function processOptions(
   if ((mp & Mp.FAIL) !== 0) return failReceived(subflow, segment, now);
   if ((mp & Mp.CAPABLE) !== 0 && !capableMapping(subflow, segment, ssn, now)) return false;
   if ((mp & Mp.DSS) !== 0) {
-    if (!dataSequenceSignal(subflow, segment, ssn, now)) return false;
+    if (!dataSequenceSignal(subflow, segment, ssn, ack, now)) return false;
     if (subflow.tcb.extension !== subflow) return true;
   }
   if ((mp & (Mp.DSS | Mp.CAPABLE)) === 0 && !dataAckMissing(subflow, segment, ack, now)) return false;
@@ -68,11 +68,18 @@ function capableMapping(subflow: Subflow, segment: Segment, ssn: number, now: nu
   return addMapping(subflow, arrived, segment, ssn, now);
 }
 
-function dataSequenceSignal(subflow: Subflow, segment: Segment, ssn: number, now: number): boolean {
+function dataSequenceSignal(
+  subflow: Subflow,
+  segment: Segment,
+  ssn: number,
+  ack: number,
+  now: number,
+): boolean {
   const connection = subflow.connection;
   const flags = segment.dssFlags;
   if ((flags & DssFlag.DATA_ACK) !== 0) {
-    subflow.dataAckSeen = true;
+    // RFC 8684 §3.7 asks for a DATA_ACK of data; one that only acknowledges the handshake proves nothing.
+    if (ack > 1) subflow.dataAckSeen = true;
     const wide = (flags & DssFlag.DATA_ACK_64) !== 0;
     const sequence = connection.localSequence;
     const dataAck = wide

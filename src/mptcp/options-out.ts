@@ -55,7 +55,8 @@ export function ackOptions(subflow: Subflow, segment: Segment, now: number): voi
   }
   dataAck(subflow, segment);
   // A repeated DATA_FIN leaves no room beside it: signals go first, the DATA_FIN with the next acknowledgement.
-  const signalFirst = connection.dataFinWasSent && (connection.signals.pending || subflow.prioPending);
+  const signalling = connection.confirmed && (connection.signals.pending || subflow.prioPending);
+  const signalFirst = connection.dataFinWasSent && signalling;
   if (connection.dataFinDue && !signalFirst) {
     // RFC 8684 §3.3.3: without data, subflow sequence number 0, length 1, checksum over the pseudo-header only.
     segment.dssFlags |= DssFlag.MAP | DssFlag.DSN_64 | DssFlag.DATA_FIN;
@@ -69,6 +70,7 @@ export function ackOptions(subflow: Subflow, segment: Segment, now: number): voi
       segment.checksum = connection.mappingChecksum({ ...header, length: 1, sum: 0 });
     }
     connection.dataFinSent(now);
+    return;
   }
   addSignal(subflow, segment, now);
 }
