@@ -7,6 +7,7 @@
 
 import { type Connection, Ready } from '../host/index.ts';
 import type { LocalAddress, PathPlan, PlannedPath } from './addresses.ts';
+import { Alarm } from './clock.ts';
 import type { Driver, EndpointOwner } from './driver.ts';
 import { codeOf, MptcpError } from './errors.ts';
 import type { AddressObserver, Network, PortOwner } from './network.ts';
@@ -45,6 +46,7 @@ export class Session implements EndpointOwner, AddressObserver, PortOwner {
   readonly #plan: PathPlan | undefined;
   #held = true;
   #over = false;
+  #linger: Alarm | undefined;
 
   constructor(options: SessionOptions) {
     this.driver = options.driver;
@@ -84,7 +86,9 @@ export class Session implements EndpointOwner, AddressObserver, PortOwner {
   /** The application lets go; what was written is still delivered. */
   close(): void {
     this.client = undefined;
-    if (!this.#over) this.connection.close(this.driver.now());
+    if (this.#over) return;
+    this.connection.close(this.driver.now());
+    this.#lingerOn();
   }
 
   /** The connection ends here and now, and the peer hears of it. */
@@ -122,6 +126,22 @@ export class Session implements EndpointOwner, AddressObserver, PortOwner {
     this.client?.refused();
   }
 
+  /** A process that has nothing else to do waits for the last bytes, but not for a peer that has gone. */
+  #lingerOn(): void {
+    if (!this.#held) return;
+    let unacknowledged = this.connection.unacknowledgedBytes;
+    this.#linger = new Alarm(() => {
+      const left = this.connection.unacknowledgedBytes;
+      if (left >= unacknowledged) {
+        this.unref();
+        return;
+      }
+      unacknowledged = left;
+      this.#linger?.set(LINGER_MS);
+    });
+    this.#linger.set(LINGER_MS);
+  }
+
   #readNotices(): void {
     for (;;) {
       const notice = this.connection.nextNotice();
@@ -154,6 +174,7 @@ export class Session implements EndpointOwner, AddressObserver, PortOwner {
   #end(): void {
     if (this.#over) return;
     this.#over = true;
+    this.#linger?.cancel();
     this.unref();
     if (this.#plan !== undefined) this.network.unobserve(this);
   }
@@ -165,3 +186,6 @@ export function hostPath(path: PlannedPath, network: Network): HostPath {
   const interfaceId = network.interfaceFor(address).id;
   return { interfaceId, name, backup, cost, ...(remote === undefined ? {} : { remote }) };
 }
+
+/** Without progress for so long, what is left of a closed connection keeps no process alive. */
+const LINGER_MS = 5000;
