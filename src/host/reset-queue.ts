@@ -1,8 +1,9 @@
 // Decides the answer to segments that belong to no connection: a RST (RFC 9293 §3.10.7.1), with the reason for a
 // refused MP_JOIN (RFC 8684 §3.2, §3.6). Limited in rate; never an answer to a RST.
 
+import { ResetReason } from '../mptcp/index.ts';
 import type { Environment, NetworkInterface } from '../tcp/index.ts';
-import { encodeHeaders, Flag, Mp, type Segment, writeChecksum } from '../wire/index.ts';
+import { encodeHeaders, Flag, Mp, RstFlag, type Segment, writeChecksum } from '../wire/index.ts';
 
 const CAPACITY = 64;
 
@@ -95,7 +96,8 @@ export class ResetQueue {
     segment.window = 0;
     if (record.reason >= 0) {
       segment.mp = Mp.TCPRST;
-      segment.rstFlags = 0;
+      // RFC 8684 §3.6: a limit reached is transient; the peer may try again later.
+      segment.rstFlags = record.reason === ResetReason.RESOURCES ? RstFlag.TRANSIENT : 0;
       segment.rstReason = record.reason;
       this.env.counters.MPRstTx++;
     }

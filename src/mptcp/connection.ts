@@ -73,6 +73,10 @@ export class MultipathConnection implements ByteStream {
   /** dsn of our DATA_FIN, -1 until the application has finished. */
   dataFinDsn = -1;
   dataFinWasSent = false;
+  /** The DATA_FIN should leave without waiting for another reason to acknowledge. */
+  private dataFinQueued = false;
+  /** An ACK with the keys has left since the DATA_FIN was queued (client, unconfirmed). */
+  keysSent = false;
   readonly reinjection: RangeSet = new RangeSet();
   /** Subflows (bits by id) that the current pass has found unwilling. */
   declined = 0;
@@ -168,7 +172,7 @@ export class MultipathConnection implements ByteStream {
   /** A SYN with MP_JOIN and our token. Returns the MP_TCPRST reason of a refusal, -1 when it is taken. */
   joinRequested(segment: Segment, networkInterface: NetworkInterface, now: number): number {
     if (this.remoteKey === null || this.plain !== null || this.isDone) return ResetReason.MPTCP;
-    if (this.subflows.length >= this.env.config.maxSubflows) return ResetReason.ADMINISTRATIVE;
+    if (this.subflows.length >= this.env.config.maxSubflows) return ResetReason.RESOURCES;
     const join: JoinState = {
       localNonce: this.env.random32(),
       remoteNonce: segment.joinNonce,
@@ -290,7 +294,9 @@ export class MultipathConnection implements ByteStream {
   }
 
   shutdown(_now: number): void {
-    if (this.dataFinDsn < 0) this.dataFinDsn = this.sendBuffer.end;
+    if (this.dataFinDsn >= 0) return;
+    this.dataFinDsn = this.sendBuffer.end;
+    this.dataFinQueued = true;
   }
 
   close(now: number): void {
@@ -388,6 +394,14 @@ export class MultipathConnection implements ByteStream {
 
   removePath(interfaceId: number, now: number): void {
     this.paths.removeInterface(interfaceId);
+    if (this.plain !== null) {
+      // Plain TCP has no other path: it ends with this one.
+      const { tcb } = this.plain;
+      if (tcb.networkInterface.id !== interfaceId || this.isDone) return;
+      tcb.abort();
+      this.finish({ code: 'ENETDOWN', text: 'the only path of a plain TCP connection was taken away' });
+      return;
+    }
     for (const subflow of [...this.subflows]) {
       if (subflow.tcb.networkInterface.id !== interfaceId) continue;
       subflow.reset({ reason: ResetReason.ADMINISTRATIVE, text: 'the path was taken away' }, now);
@@ -456,10 +470,10 @@ export class MultipathConnection implements ByteStream {
 
   /**
    * The third ACK, or what takes its place, is still to carry the keys. A DATA_FIN without data does not fit beside
-   * them: it goes first, and from then on they take turns, for the third ACK may have been lost.
+   * them: it follows at once, and both are repeated, for either may have been lost.
    */
   get keysDue(): boolean {
-    return this.client && !this.confirmed && (!this.dataFinDue || this.dataBackoff % 2 === 1);
+    return this.client && !this.confirmed && (!this.dataFinDue || !this.keysSent);
   }
 
   get maySend(): boolean {
@@ -549,6 +563,7 @@ export class MultipathConnection implements ByteStream {
 
   dataFinSent(now: number): void {
     this.dataFinWasSent = true;
+    this.dataFinQueued = false;
     this.startDataTimer(now);
   }
 
@@ -574,7 +589,7 @@ export class MultipathConnection implements ByteStream {
   /** Before acknowledgements leave: signals and the DATA_FIN ask for one. */
   prepareAcks(_now: number): void {
     if (!this.maySend) return;
-    const due = this.dataFinDue && !this.dataFinWasSent;
+    const due = this.dataFinDue && this.dataFinQueued;
     // Asking for what cannot leave yet (see addSignal) would be asking for ever.
     if (!due && !(this.confirmed && this.signals.pending)) return;
     const subflow = this.bestOpenSubflow();
@@ -652,6 +667,11 @@ export class MultipathConnection implements ByteStream {
     if (!neverOpened) this.owner.notice({ type: 'subflowclose', subflow: subflow.info(), reason: text });
     if (subflow.initial && neverOpened) {
       this.finish(reason);
+      return;
+    }
+    if (!this.confirmed && this.subflows.length === 0) {
+      // Nothing was ever exchanged: the peer holds no connection that a join could resume.
+      this.finish({ code: reason.code ?? 'ECONNRESET', text });
       return;
     }
     const refused = subflow.peerReset !== null && !subflow.peerReset.transient;
@@ -833,6 +853,8 @@ export class MultipathConnection implements ByteStream {
         this.reinjection.add(this.dataUna, Math.min(this.dataNxt, this.dataUna + REINJECT_BYTES));
     } else if (this.dataFinDue) {
       // On every subflow: the one that seems best may be the one that is dead.
+      this.dataFinQueued = true;
+      this.keysSent = false;
       this.ackEverywhere();
       // Nothing of ours was ever confirmed: a middlebox may hide the DATA_FIN, but not a FIN.
       if (!this.confirmed && this.dataBackoff >= 2) for (const s of this.subflows) s.tcb.shutdown();

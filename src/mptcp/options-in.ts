@@ -21,13 +21,18 @@ export function processOptions(
   ack: number,
   now: number,
 ): boolean {
-  if ((segment.flags & Flag.SYN) !== 0) return synAckReceived(subflow, segment, now);
+  if ((segment.flags & Flag.SYN) !== 0) {
+    // A second SYN/ACK is a late copy: TCP acknowledges it, and its options, true or forged, change nothing.
+    return subflow.stage !== Stage.CONNECTING || synAckReceived(subflow, segment, now);
+  }
   if (subflow.stage === Stage.CONNECTING && !thirdAckReceived(subflow, segment, now)) return false;
   // The extension may have been swapped (fallback): what follows is TCP's alone.
   if (subflow.tcb.extension !== subflow) return true;
   if (subflow.stage === Stage.PRE_ESTABLISHED) preEstablishedAcknowledged(subflow, segment, now);
   if (subflow.stage === Stage.SUSPECT) recovered(subflow, now);
   const mp = segment.mp;
+  // RFC 8684 §3.2: the third ACK of a join "MUST trigger a regular TCP ACK in response", and so do its repetitions.
+  if ((mp & Mp.JOIN) !== 0) subflow.tcb.ackPending = true;
   if ((mp & Mp.FASTCLOSE) !== 0 && fastcloseReceived(subflow, segment)) return false;
   if ((mp & Mp.FAIL) !== 0) return failReceived(subflow, segment, now);
   if ((mp & Mp.CAPABLE) !== 0 && !capableMapping(subflow, segment, ssn, now)) return false;

@@ -45,6 +45,7 @@ export function ackOptions(subflow: Subflow, segment: Segment, now: number): voi
   }
   if (subflow.initial && connection.keysDue) {
     capableKeys(subflow, segment, 20);
+    connection.keysSent = true;
     return;
   }
   if (subflow.stage === Stage.PRE_ESTABLISHED && subflow.join?.hmac) {
