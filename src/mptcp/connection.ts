@@ -107,6 +107,8 @@ export class MultipathConnection implements ByteStream {
   /** The owner has been told that the connection is over. */
   isDone = false;
   private orphanMs = Infinity;
+  /** When a DATA_ACK last moved forward. */
+  private dataProgressMs = -Infinity;
   private plain: PlainStream | null = null;
   private fallback: FallbackInfo | null = null;
   private wantsRoom = false;
@@ -356,6 +358,10 @@ export class MultipathConnection implements ByteStream {
         text: 'all subflows were lost and none could be opened again in time',
       });
     }
+    if (this.orphanMs <= now && now - this.dataProgressMs < this.env.config.dataTimeoutMs) {
+      // Still delivering what was written before the application let go.
+      this.orphanMs = this.dataProgressMs + this.env.config.dataTimeoutMs;
+    }
     if (this.orphanMs <= now) {
       this.orphanMs = Infinity;
       abortConnection(
@@ -509,6 +515,7 @@ export class MultipathConnection implements ByteStream {
     if (dataAck + windowBytes > this.sndRight) this.sndRight = dataAck + windowBytes;
     if (dataAck <= this.dataUna) return;
     this.dataUna = dataAck;
+    this.dataProgressMs = now;
     this.dataBackoff = 0;
     this.reinjection.remove(0, dataAck);
     this.dataTimerMs = Infinity;

@@ -56,7 +56,7 @@ export function receiveSegment(tcb: Tcb, segment: Segment, now: number): void {
   finAcknowledged(tcb, now);
   if (segment.payloadLength > 0) receivePayload(tcb, segment, ssn, now);
   if ((tcb.state as State) === State.CLOSED) return;
-  if ((flags & Flag.FIN) !== 0) noteFin(tcb, ssn + segment.payloadLength);
+  if ((flags & Flag.FIN) !== 0 && mayReceive(tcb.state)) noteFin(tcb, ssn + segment.payloadLength);
   if (tcb.rcvFinSsn >= 0 && tcb.rcvNxt === tcb.rcvFinSsn) finReached(tcb, now);
 }
 
@@ -70,6 +70,8 @@ function acceptable(tcb: Tcb, segment: Segment, flags: number, ssn: number, now:
   const length =
     segment.payloadLength + ((flags & Flag.FIN) !== 0 ? 1 : 0) + ((flags & Flag.SYN) !== 0 ? 1 : 0);
   const edge = Math.max(tcb.rcvEdge, tcb.rcvNxt + tcb.extension.windowBytes());
+  // A keepalive of a peer whose third ACK was lost: its acknowledgement completes the handshake as well.
+  if (tcb.state === State.SYN_RECEIVED && length === 0 && ssn === 0 && (flags & Flag.ACK) !== 0) return true;
   const inWindow = length === 0 ? ssn >= tcb.rcvNxt && ssn <= edge : ssn < edge && ssn + length > tcb.rcvNxt;
   if (inWindow) return true;
   if ((flags & Flag.RST) !== 0) return false;
@@ -82,13 +84,17 @@ function acceptable(tcb: Tcb, segment: Segment, flags: number, ssn: number, now:
     tcb.lastReceivedMs = now;
     tcb.keepAliveSent = 0;
     oldSegmentAck(tcb, segment, ssn, flags, now);
+  } else if (ssn === tcb.rcvNxt) {
+    // RFC 9293 §3.10.7.4: our window is closed, but "special allowance should be made to accept valid ACKs".
+    tcb.lastReceivedMs = now;
+    oldSegmentAck(tcb, segment, ssn, flags, now);
   }
   tcb.ackPending = true;
   return false;
 }
 
 /**
- * An old segment still carries a fresh acknowledgement (a retransmitted FIN, a probe). Taking it spares a round
+ * A refused segment still carries a fresh acknowledgement (a retransmitted FIN, a probe). Taking it spares a round
  * trip; it is only believed when it lies where acknowledgements may lie.
  */
 function oldSegmentAck(tcb: Tcb, segment: Segment, ssn: number, flags: number, now: number): void {
@@ -125,7 +131,7 @@ function acceptableAck(tcb: Tcb, ack: number, now: number): boolean {
     challenge(tcb, now);
     return false;
   }
-  if (ack < tcb.sndUna - Math.max(tcb.maxSndWnd, 65535)) {
+  if (ack < tcb.sndUna - tcb.maxSndWnd) {
     challenge(tcb, now);
     return false;
   }

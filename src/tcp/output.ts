@@ -213,9 +213,8 @@ function transmitTailProbe(tcb: Tcb, out: Uint8Array, offset: number, now: numbe
   const sent = tcb.sent;
   // Without SACK only the head can tell the peer something new.
   let i = tcb.sack ? sent.count - 1 : 0;
-  while (i >= 0 && i < sent.count && (sent.flags(i) & (Sent.SACKED | Sent.LOST)) !== 0)
-    i += tcb.sack ? -1 : 1;
-  if (i < 0 || i >= sent.count) return 0;
+  while (tcb.sack && i >= 0 && (sent.flags(i) & (Sent.SACKED | Sent.LOST)) !== 0) i--;
+  if (i < 0 || sent.count === 0) return 0;
   const mss = tcb.payloadMss;
   if (tcb.sack && sent.length(i) > mss) {
     sent.splitAt(i, sent.end(i) - mss);

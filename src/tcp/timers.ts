@@ -63,7 +63,14 @@ export function restartRetransmissionTimer(tcb: Tcb, now: number): void {
     tcb.deadlines[Timer.TLP] = Infinity;
     return;
   }
-  tcb.deadlines[Timer.RETRANSMIT] = now + backedOff(tcb);
+  tcb.deadlines[Timer.RETRANSMIT] = retransmitAt(tcb, now);
+}
+
+/** The next timeout, or the end of patience when that comes first. */
+function retransmitAt(tcb: Tcb, now: number): number {
+  const at = now + backedOff(tcb);
+  const end = tcb.progressMs + tcb.env.config.dataTimeoutMs;
+  return end > now ? Math.min(at, end) : at;
 }
 
 /** Sets the tail loss probe (RFC 8985 §7.2) when the flight is clean. */
@@ -95,7 +102,10 @@ function retransmissionTimeout(tcb: Tcb, now: number): void {
     tcb.extension.timedOut(now);
     return;
   }
-  if (now - tcb.progressMs >= tcb.env.config.dataTimeoutMs) {
+  // A peer that took its window back and keeps answering is alive (RFC 9293 §3.8.6.1).
+  const waiting = tcb.sndWnd === 0 && !tcb.orphaned;
+  const sinceMs = waiting ? Math.max(tcb.progressMs, tcb.lastReceivedMs) : tcb.progressMs;
+  if (now - sinceMs >= tcb.env.config.dataTimeoutMs) {
     tcb.env.counters.TCPAbortOnTimeout++;
     tcb.close({ code: 'ETIMEDOUT', text: 'sent data was not acknowledged in time' }, now);
     return;
@@ -103,7 +113,7 @@ function retransmissionTimeout(tcb: Tcb, now: number): void {
   shrinkForBlackHole(tcb);
   enterLoss(tcb, now);
   tcb.backoff++;
-  tcb.deadlines[Timer.RETRANSMIT] = now + backedOff(tcb);
+  tcb.deadlines[Timer.RETRANSMIT] = retransmitAt(tcb, now);
   tcb.extension.timedOut(now);
 }
 
@@ -131,7 +141,9 @@ function shrinkForBlackHole(tcb: Tcb): void {
 
 function persistTimeout(tcb: Tcb, now: number): void {
   tcb.deadlines[Timer.PERSIST] = Infinity;
-  if (now - Math.max(tcb.progressMs, tcb.lastReceivedMs) >= tcb.env.config.dataTimeoutMs) {
+  // A living peer may keep its window closed for ever, unless nobody here is left to wait for it.
+  const sinceMs = tcb.orphaned ? tcb.progressMs : Math.max(tcb.progressMs, tcb.lastReceivedMs);
+  if (now - sinceMs >= tcb.env.config.dataTimeoutMs) {
     tcb.env.counters.TCPAbortOnTimeout++;
     tcb.close({ code: 'ETIMEDOUT', text: 'window probes were not answered' }, now);
     return;
