@@ -470,7 +470,8 @@ export class Host {
   private reopens(tcb: Tcb, segment: Segment, now: number): boolean {
     if (tcb.state !== State.TIME_WAIT || (segment.flags & (Flag.SYN | Flag.ACK)) !== Flag.SYN) return false;
     const newer = tcb.timestamps && segment.hasTimestamps && ((segment.tsVal - tcb.tsRecent) | 0) > 0;
-    if (!newer && tcb.unwrapSeq(segment.seq) <= tcb.rcvNxt) return false;
+    if (!newer && tcb.unwrapSeq(segment.seq) < tcb.rcvNxt) return false;
+    if (this.listenerFor(segment.dstPort, tcb.networkInterface.id) === null) return false;
     tcb.close({ code: null, text: 'a new connection took over' }, now);
     this.touch(tcb.owner as Connection);
     return true;

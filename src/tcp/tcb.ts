@@ -196,6 +196,7 @@ export class Tcb {
 
   /** The application has let go of the connection; FIN-WAIT-2 ends by itself (Linux: tcp_fin_timeout). */
   orphan(now: number): void {
+    if (!this.orphaned) this.progressMs = Math.max(this.progressMs, now);
     this.orphaned = true;
     if (this.state === State.FIN_WAIT_2) this.deadlines[Timer.TIME_WAIT] = now + this.env.config.finWait2Ms;
   }
@@ -209,6 +210,15 @@ export class Tcb {
     this.resetPending = peerKnows;
     this.synPending = this.ackPending = this.probePending = this.tlpPending = false;
     this.sent.clear();
+  }
+
+  /** Nothing in flight is sent again; acknowledgements still are (MP_FASTCLOSE, RFC 8684 §3.5). */
+  abandonFlight(): void {
+    this.sent.clear();
+    this.tlpPending = false;
+    for (const timer of [Timer.RETRANSMIT, Timer.TLP, Timer.REORDER, Timer.PERSIST]) {
+      this.deadlines[timer] = Infinity;
+    }
   }
 
   /** Ends the connection without a packet and tells the owner. */

@@ -255,7 +255,7 @@ export class Peer {
   }
 
   /** What the application reads now. */
-  read(length = 1 << 24): Buffer {
+  read(length: number = 1 << 24): Buffer {
     const into = Buffer.alloc(Math.min(length, this.connection.readableBytes));
     const taken = this.connection.read(into, 0, into.length, this.now);
     return into.subarray(0, taken);
