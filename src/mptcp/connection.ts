@@ -596,6 +596,12 @@ export class MultipathConnection implements ByteStream {
   /** Before acknowledgements leave: signals and the DATA_FIN ask for one. */
   prepareAcks(_now: number): void {
     if (!this.maySend) return;
+    // A priority is told on the subflow it is about; data that left there meanwhile took its acknowledgement along.
+    for (const subflow of this.subflows) {
+      if (subflow.prioPending && subflow.isOpen && this.confirmed && !this.dataFinDue) {
+        subflow.tcb.ackPending = true;
+      }
+    }
     const due = this.dataFinDue && this.dataFinQueued;
     // Asking for what cannot leave yet (see addSignal) would be asking for ever.
     if (!due && !(this.confirmed && this.signals.pending)) return;
