@@ -74,7 +74,8 @@ export class KernelPeer {
     return new KernelSocket(this, handle);
   }
 
-  counters(): Promise<Record<string, number>> {
+  /** By group: MPTcpExt, TcpExt, Tcp. */
+  counters(): Promise<Record<string, Record<string, number>>> {
     return this.command('counters', {});
   }
 

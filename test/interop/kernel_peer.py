@@ -161,8 +161,9 @@ def counters(command):
         for names, values in zip(rows[::2], rows[1::2]):
             if names[0] not in ("MPTcpExt:", "TcpExt:", "Tcp:"):
                 continue
+            group = answer.setdefault(names[0][:-1], {})
             for name, value in zip(names[1:], values[1:]):
-                answer[name] = int(value)
+                group[name] = int(value)
     return answer
 
 

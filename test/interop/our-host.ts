@@ -52,6 +52,19 @@ export class OurHost {
     return new OurListener(listener, connection => this.#flow(connection));
   }
 
+  /** What every connection was told, for the report of a failure. */
+  notices(): string[] {
+    return [...this.#flows].flatMap(flow =>
+      flow.notices.map(notice =>
+        notice.type === 'subflowclose'
+          ? `${notice.type} ${notice.subflow.id} ${notice.reason}`
+          : notice.type === 'subflow'
+            ? `${notice.type} ${notice.subflow.id} ${notice.subflow.local.address} > ${notice.subflow.remote.address}:${notice.subflow.remote.port}`
+            : `${notice.type}`,
+      ),
+    );
+  }
+
   /** Ends what is left, without a word to the peers. */
   close(): void {
     this.driver.release();

@@ -1,0 +1,251 @@
+// Further subflows: joined by either side's client, after either side's ADD_ADDR, up to four; backups, and paths
+// whose priority changes; addresses that are withdrawn.
+
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { type Bed, skip, withBed } from './bed.ts';
+import { connectPair, handshakeCounters, type Pair, ROLES } from './cell.ts';
+import type { OurFlow } from './our-host.ts';
+
+const MIB = 1024 * 1024;
+const MANY = 'mptcp limits set subflows 8 add_addr_accepted 8';
+
+/** Waits until our end has so many subflows in use. */
+function subflows(flow: OurFlow, count: number): Promise<void> {
+  return flow.until(() => active(flow) === count);
+}
+
+function active(flow: OurFlow): number {
+  return flow.multipath().subflows.filter(subflow => subflow.state === 'active').length;
+}
+
+/** Both ways at once, to the end, checked by both ends. */
+async function exchange({ flow, socket }: Pair, bytes: number): Promise<void> {
+  const [out, back, atKernel, atUs] = await Promise.all([
+    flow.send({ bytes, shutdown: true }),
+    socket.send({ bytes, shutdown: true }),
+    socket.receive(),
+    flow.receive(),
+  ]);
+  assert.deepEqual([atKernel.sha256, atUs.sha256], [out.sha256, back.sha256]);
+}
+
+/** A few bytes each way: both ends are fully established, and may join. */
+async function greet({ flow, socket }: Pair): Promise<void> {
+  const [sent, back] = [await flow.send({ bytes: 100 }), await socket.send({ bytes: 100 })];
+  assert.equal((await socket.receive({ bytes: 100 })).sha256, sent.sha256);
+  assert.equal((await flow.receive({ bytes: 100 })).sha256, back.sha256);
+}
+
+function carried(flow: OurFlow): number[] {
+  return flow.multipath().subflows.map(subflow => subflow.bytesSent + subflow.bytesReceived);
+}
+
+describe('our client joins', { skip }, () => {
+  for (const family of [4, 6] as const) {
+    for (const checksum of [false, true]) {
+      test(`a second subflow, IPv${family}, checksum ${checksum ? 'on' : 'off'}`, () =>
+        withBed({ devices: 2, ip: [MANY], config: { checksum } }, async bed => {
+          const pair = await connectPair(bed, { role: 'our client', family, paths: 2 });
+          await greet(pair);
+          await subflows(pair.flow, 2);
+          assert.equal((await pair.socket.info()).extraSubflows, 1);
+          await exchange(pair, 16 * MIB);
+          assert.equal(await pair.flow.closed(), null);
+          await bed.assertCounters({ ...handshakeCounters('our client'), MPJoinSynRx: 1, MPJoinAckRx: 1 });
+        }));
+    }
+  }
+
+  test('four subflows, all of which carry data', () =>
+    withBed({ devices: 4, ip: [MANY] }, async bed => {
+      const pair = await connectPair(bed, { role: 'our client', paths: 4 });
+      await greet(pair);
+      await subflows(pair.flow, 4);
+      await exchangeHalf(pair, 16 * MIB);
+      const bytes = carried(pair.flow);
+      assert.equal(bytes.length, 4);
+      assert.ok(
+        bytes.every(count => count > 0),
+        `bytes by subflow: ${bytes}`,
+      );
+      await exchange(pair, MIB);
+      await bed.assertCounters({ ...handshakeCounters('our client'), MPJoinSynRx: 3, MPJoinAckRx: 3 });
+    }));
+
+  test('an address that the kernel announces, with and without a port', () =>
+    withBed(
+      {
+        devices: 2,
+        ip: [MANY, 'mptcp endpoint add 10.77.1.1 signal', 'mptcp endpoint add 10.77.1.1 port 9999 signal'],
+      },
+      async bed => {
+        const pair = await connectPair(bed, { role: 'our client' });
+        await greet(pair);
+        await subflows(pair.flow, 3);
+        await exchange(pair, MIB);
+        const ports = new Set(
+          pair.flow.notices.flatMap(n => (n.type === 'subflow' ? [n.subflow.remote.port] : [])),
+        );
+        assert.deepEqual(ports, new Set([pair.port, 9999]));
+        await bed.assertCounters({
+          ...handshakeCounters('our client'),
+          MPJoinSynRx: 2,
+          MPJoinAckRx: 2,
+          AddAddrTx: 2,
+          EchoAdd: 2,
+          MPJoinPortSynRx: 1,
+          MPJoinPortAckRx: 1,
+          PortAdd: 1,
+        });
+      },
+    ));
+
+  test('a server that denies joins to its first address: only the announced one is joined', () =>
+    withBed(
+      {
+        devices: 2,
+        sysctls: { 'net.mptcp.allow_join_initial_addr_port': 0 },
+        ip: [MANY, 'mptcp endpoint add 10.77.1.1 signal'],
+      },
+      async bed => {
+        const pair = await connectPair(bed, { role: 'our client', paths: 2 });
+        await greet(pair);
+        await pair.flow.until(() => active(pair.flow) >= 2);
+        await exchange(pair, MIB);
+        const remotes = pair.flow.notices.flatMap(n =>
+          n.type === 'subflow' ? [n.subflow.remote.address] : [],
+        );
+        assert.equal(remotes.filter(address => address === bed.kernelAddress(0)).length, 1);
+        const joins = remotes.length - 1;
+        await bed.assertCounters({
+          ...handshakeCounters('our client'),
+          MPJoinSynRx: joins,
+          MPJoinAckRx: joins,
+          AddAddrTx: 1,
+          EchoAdd: 1,
+        });
+      },
+    ));
+});
+
+describe('the kernel joins our server', { skip }, () => {
+  for (const family of [4, 6] as const) {
+    for (const checksum of [false, true]) {
+      test(`a second subflow, IPv${family}, checksum ${checksum ? 'on' : 'off'}`, () =>
+        withBed({ devices: 2, ip: [MANY], config: { checksum } }, async bed => {
+          bed.ip(`mptcp endpoint add ${bed.kernelAddress(1, family)} subflow`);
+          const pair = await connectPair(bed, { role: 'our server', family });
+          await greet(pair);
+          await subflows(pair.flow, 2);
+          assert.equal((await pair.socket.info()).extraSubflows, 1);
+          await exchange(pair, 16 * MIB);
+          assert.equal(await pair.flow.closed(), null);
+          await bed.assertCounters({ ...handshakeCounters('our server'), MPJoinSynTx: 1, MPJoinSynAckRx: 1 });
+        }));
+    }
+  }
+
+  for (const port of [undefined, 8888]) {
+    test(`at an address that we announce, ${port === undefined ? 'without' : 'with'} a port`, () =>
+      withBed({ devices: 2, ip: [MANY] }, async bed => {
+        const advertised = { address: bed.ourAddress(1), ...(port === undefined ? {} : { port }) };
+        const pair = await connectPair(bed, { role: 'our server', listen: { advertise: [advertised] } });
+        await greet(pair);
+        await subflows(pair.flow, 2);
+        await exchange(pair, MIB);
+        await bed.assertCounters({
+          ...handshakeCounters('our server'),
+          MPJoinSynTx: 1,
+          MPJoinSynAckRx: 1,
+          AddAddr: 1,
+          EchoAddTx: 1,
+          ...(port === undefined ? {} : { PortAdd: 1, MPJoinPortSynAckRx: 'any' }),
+        });
+      }));
+  }
+});
+
+for (const role of ROLES) {
+  describe(`priorities, ${role}`, { skip }, () => {
+    test('a subflow that begins as backup carries nothing while the first lives', () =>
+      withBed({ devices: 2, ip: [MANY] }, async bed => {
+        if (role === 'our server') bed.ip(`mptcp endpoint add ${bed.kernelAddress(1)} subflow backup`);
+        const pair = await connectPair(bed, {
+          role,
+          ...(role === 'our client'
+            ? {
+                connect: {
+                  paths: bed.interfaces4.map((interfaceId, i) => ({ interfaceId, backup: i === 1 })),
+                },
+              }
+            : {}),
+        });
+        await greet(pair);
+        await subflows(pair.flow, 2);
+        await exchangeHalf(pair, MIB);
+        assert.equal(carried(pair.flow)[1], 0);
+        await exchange(pair, MIB);
+      }));
+
+    test('we make a subflow backup, and regular again: the kernel follows', () =>
+      withBed({ devices: 2, ip: [MANY] }, async bed => {
+        const pair = await twoSubflows(bed, role);
+        pair.flow.setBackup(1, true);
+        await exchangeHalf(pair, MIB);
+        const before = carried(pair.flow)[1];
+        await exchangeHalf(pair, MIB);
+        assert.equal(carried(pair.flow)[1], before);
+        pair.flow.setBackup(1, false);
+        pair.flow.setBackup(0, true);
+        await exchangeHalf(pair, 100_000);
+        const first = carried(pair.flow)[0];
+        await exchangeHalf(pair, MIB);
+        assert.equal(carried(pair.flow)[0], first);
+        assert.equal((await bed.moved())['MPPrioRx'], 3);
+        await exchange(pair, MIB);
+      }));
+
+    test('the kernel makes a subflow backup, and regular again: we follow', () =>
+      withBed({ devices: 2, ip: [MANY] }, async bed => {
+        const pair = await twoSubflows(bed, role);
+        const id = role === 'our client' ? 5 : 1;
+        if (role === 'our client') bed.ip(`mptcp endpoint add ${bed.kernelAddress(0)} id 5 signal`);
+        const backups = (): number => pair.flow.multipath().subflows.filter(subflow => subflow.backup).length;
+        bed.ip(`mptcp endpoint change id ${id} backup`);
+        await eventually(() => backups() === 1);
+        const spared = pair.flow.multipath().subflows.findIndex(subflow => subflow.backup);
+        await exchangeHalf(pair, 100_000);
+        const before = carried(pair.flow)[spared];
+        await exchangeHalf(pair, MIB);
+        assert.equal(carried(pair.flow)[spared], before);
+        bed.ip(`mptcp endpoint change id ${id} nobackup`);
+        await eventually(() => backups() === 0);
+        await exchange(pair, MIB);
+      }));
+  });
+}
+
+/** Waits for what no event tells of. */
+async function eventually(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise(resolve => setTimeout(resolve, 2));
+}
+
+/** Both ways at once, and goes on. */
+async function exchangeHalf({ flow, socket }: Pair, bytes: number): Promise<void> {
+  const [out, back, atKernel, atUs] = await Promise.all([
+    flow.send({ bytes }),
+    socket.send({ bytes }),
+    socket.receive({ bytes }),
+    flow.receive({ bytes }),
+  ]);
+  assert.deepEqual([atKernel.sha256, atUs.sha256], [out.sha256, back.sha256]);
+}
+
+async function twoSubflows(bed: Bed, role: (typeof ROLES)[number]): Promise<Pair> {
+  if (role === 'our server') bed.ip(`mptcp endpoint add ${bed.kernelAddress(1)} id 1 subflow`);
+  const pair = await connectPair(bed, { role, paths: 2 });
+  await greet(pair);
+  await subflows(pair.flow, 2);
+  return pair;
+}
