@@ -23,6 +23,7 @@ export function abortConnection(connection: MultipathConnection, reason: CloseRe
   if (chosen !== null) {
     // RFC 8684 §3.5, option A: ACK with MP_FASTCLOSE on one subflow, RST on all others.
     connection.fastclose = { subflow: chosen, retries: 0, deadlineMs: now + chosen.tcb.rtt.rtoMs };
+    chosen.tcb.abandonFlight();
     chosen.tcb.ackPending = true;
   }
   for (const subflow of [...connection.subflows]) {

@@ -410,7 +410,12 @@ export class MultipathConnection implements ByteStream {
     }
     for (const subflow of [...this.subflows]) {
       if (subflow.tcb.networkInterface.id !== interfaceId) continue;
-      subflow.reset({ reason: ResetReason.ADMINISTRATIVE, text: 'the path was taken away' }, now);
+      if (subflow.stage === Stage.ACTIVE) {
+        // RFC 8684 §3.4.2: "A subflow that is still functioning MUST be closed with a FIN exchange"
+        this.retire(subflow);
+      } else if (subflow.stage !== Stage.CLOSING) {
+        subflow.reset({ reason: ResetReason.ADMINISTRATIVE, text: 'the path was taken away' }, now);
+      }
     }
   }
 
@@ -662,11 +667,17 @@ export class MultipathConnection implements ByteStream {
     // RFC 8684 §3.3.3: "a host MUST NOT close all functioning subflows unless it is safe to do so". The other half of
     // this one still carries what we have to send.
     if (alone && (this.dataUna < this.sendBuffer.end || this.dataFinDue)) return;
+    if (subflow.isOpen) this.retire(subflow);
+    else subflow.tcb.shutdown();
+  }
+
+  /** No new data on this subflow: a FIN follows what is in flight, which others repeat in case it gets stuck. */
+  private retire(subflow: Subflow): void {
+    subflow.stage = Stage.CLOSING;
+    subflow.suspectMs = Infinity;
+    subflow.tcb.orphaned = true;
     subflow.tcb.shutdown();
-    if (subflow.isOpen) {
-      subflow.stage = Stage.CLOSING;
-      this.reinjectFrom(subflow);
-    }
+    this.reinjectFrom(subflow);
   }
 
   /** A subflow has ended, in order or not. */
@@ -722,6 +733,7 @@ export class MultipathConnection implements ByteStream {
     subflow.staging = null;
     subflow.sendMap.clear();
     this.lingering.push(subflow);
+    this.discardSent();
     if (this.fastclose?.subflow === subflow) this.fastclose = null;
   }
 
@@ -741,8 +753,8 @@ export class MultipathConnection implements ByteStream {
         this.drop(subflow);
       }
     }
-    this.sendBuffer.discard();
     if (this.isAbandoned) this.receiveBuffer.discard();
+    this.discardSent();
     this.owner.streamClosed(reason);
   }
 
@@ -906,6 +918,11 @@ export class MultipathConnection implements ByteStream {
       subflow.tcb.orphaned = true;
       subflow.tcb.shutdown();
     }
+  }
+
+  /** The bytes are needed as long as a closing subflow may have to repeat them. */
+  private discardSent(): void {
+    if (this.isDone && this.subflows.length === 0) this.sendBuffer.discard();
   }
 
   /** Hands TCP blocks that have nothing left to do back to the host. */
