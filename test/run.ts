@@ -28,7 +28,7 @@ const testFolder: string = fileURLToPath(new URL('.', import.meta.url));
 const running: Set<ChildProcess> = new Set();
 
 /** Rooms whose tests move real packets or start processes: their time limits assume a free processor. */
-const wallClockRooms: readonly string[] = ['api', 'cli', 'emulator', 'link', 'package'];
+const wallClockRooms: readonly string[] = ['api', 'cli', 'emulator', 'interop', 'link', 'package'];
 const fileLimitMs = 300_000;
 const killGraceMs = 2_000;
 const outputLimit = 20_000;
