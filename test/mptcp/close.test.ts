@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { DssFlag, Mp, type Segment } from '../../src/wire/index.ts';
+import { DssFlag, Mp, Segment } from '../../src/wire/index.ts';
 import {
   altered,
   bytesOf,
@@ -343,7 +343,7 @@ test('F1: an unconfirmed connection that is reset ends at once', () => {
   world.connect();
   world.until('accepted', () => world.server.connections.length === 1 && world.client.connection.connected);
   const ack = world.log.at(-1)?.segment as Segment;
-  const rst = Object.assign(ack, {
+  const rst = Object.assign(new Segment(), ack, {
     mp: 0,
     flags: 4,
     seq: ack.ack,

@@ -164,7 +164,9 @@ export class PathManager {
     const old = plan.subflow;
     plan.subflow = subflow;
     plan.replacement = null;
-    if (old !== null && old.stage === Stage.SUSPECT) this.connection.replaced(old, now);
+    if (old !== null && (old.stage === Stage.SUSPECT || this.connection.isStuck(old, now))) {
+      this.connection.replaced(old, now);
+    }
   }
 
   /** A silent subflow may be a NAT mapping that is gone: try a new one beside it after a while. */
