@@ -61,11 +61,12 @@ function updateWindow(tcb: Tcb, segment: Segment, ssn: number, ack: number): voi
   const window = (segment.flags & Flag.SYN) !== 0 ? segment.window : segment.window * 2 ** tcb.sndScale;
   const newer = tcb.sndWl1 < ssn || (tcb.sndWl1 === ssn && tcb.sndWl2 <= ack);
   if (!newer && !(ack >= tcb.sndWl2 && ack + window > tcb.sndWl2 + tcb.sndWnd)) return;
+  // Opened: what waits is sent now. A rest too small to use leaves the timer, which will override (tcp/timers).
+  if (tcb.sndWnd === 0 && window > 0) tcb.deadlines[Timer.PERSIST] = Infinity;
   tcb.sndWnd = window;
   if (window > tcb.maxSndWnd) tcb.maxSndWnd = window;
   tcb.sndWl1 = ssn;
   tcb.sndWl2 = ack;
-  if (window > 0) tcb.deadlines[Timer.PERSIST] = Infinity;
 }
 
 /** Frees what is acknowledged cumulatively; returns the bytes newly delivered by it. */

@@ -127,7 +127,10 @@ function establish(tcb: Tcb, segment: Segment, ack: number, now: number): void {
 /** The handshake's round trip, when it was not ambiguous (Karn). */
 function sampleHandshake(tcb: Tcb, segment: Segment, now: number): void {
   const echoed = tcb.timestamps && segment.hasTimestamps && segment.tsEcr === tcb.timestamp(tcb.lastSentMs);
-  if (tcb.synTransmissions === 1 || echoed) tcb.rtt.sample(now - tcb.lastSentMs, now);
+  const rttMs = now - tcb.lastSentMs;
+  // An answer later than this was not an answer at once: the first one was lost, and a later segment came instead.
+  const prompt = rttMs <= SYN_LOST_RTO_MS;
+  if (prompt && (tcb.synTransmissions === 1 || echoed)) tcb.rtt.sample(rttMs, now);
   // RFC 6298 §5.7: a repeated SYN that gave no sample: "the RTO MUST be re-initialized to 3 seconds".
   else tcb.rtt.initialMs = Math.max(tcb.rtt.initialMs, SYN_LOST_RTO_MS);
 }

@@ -14,7 +14,14 @@ import {
 import { Sent } from './sent-queue.ts';
 import { maySend, State } from './state.ts';
 import { Recovery, type Tcb } from './tcb.ts';
-import { backedOff, restartRetransmissionTimer, scheduleLossProbe, Timer } from './timers.ts';
+import {
+  backedOff,
+  probeDelay,
+  restartRetransmissionTimer,
+  scheduleLossProbe,
+  Timer,
+  waitsForWindow,
+} from './timers.ts';
 
 /** Writes what must go before new data: reset, SYN, retransmission, probe. Returns the packet's length or 0. */
 export function transmitControl(tcb: Tcb, out: Uint8Array, offset: number, now: number): number {
@@ -64,7 +71,8 @@ export function segmentBytes(tcb: Tcb, available: number, tail: boolean, push: b
     if (length === available) return length; // Cut by a mapping or the connection's window.
     // Room for less than a segment: only worth it when nothing else will open the window.
     const windowLimited = tcb.sndUna + tcb.sndWnd - tcb.sndNxt <= length;
-    return tcb.sndUna === tcb.sndNxt && windowLimited && length * 2 >= tcb.maxSndWnd ? length : 0;
+    const worth = tcb.windowOverride || length * 2 >= tcb.maxSndWnd;
+    return tcb.sndUna === tcb.sndNxt && windowLimited && worth ? length : 0;
   }
   if (!push && !tcb.noDelay && tcb.sndUna !== tcb.sndNxt && length % mss !== 0) {
     length -= length % mss;
@@ -125,9 +133,9 @@ export function transmitAck(tcb: Tcb, out: Uint8Array, offset: number, now: numb
 
 /** Starts the persist timer when data waits for a window and nothing in flight will open it. */
 export function armPersist(tcb: Tcb, now: number): void {
-  if (tcb.deadlines[Timer.PERSIST] !== Infinity || tcb.sndUna !== tcb.sndNxt || !tcb.isSynchronized) return;
-  const waits = tcb.extension.unsentBytes() > 0 || tcb.extension.windowBlocked();
-  if (waits && maySend(tcb.state)) tcb.deadlines[Timer.PERSIST] = now + backedOff(tcb);
+  if (tcb.deadlines[Timer.PERSIST] !== Infinity || !waitsForWindow(tcb)) return;
+  if (tcb.backoff === 0) tcb.progressMs = now;
+  tcb.deadlines[Timer.PERSIST] = now + probeDelay(tcb);
 }
 
 function transmitReset(tcb: Tcb, out: Uint8Array, offset: number, now: number): number {
@@ -239,9 +247,12 @@ function takeFin(tcb: Tcb, now: number): void {
 function sentInFlight(tcb: Tcb, written: number, now: number): number {
   if (tcb.deadlines[Timer.RETRANSMIT] === Infinity) {
     tcb.progressMs = now;
+    // Nothing was in flight: what is left of a back-off is that of window probes.
+    tcb.backoff = 0;
     restartRetransmissionTimer(tcb, now);
   }
   tcb.deadlines[Timer.PERSIST] = Infinity;
+  tcb.windowOverride = false;
   scheduleLossProbe(tcb, now);
   return written;
 }

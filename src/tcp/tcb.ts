@@ -128,6 +128,8 @@ export class Tcb {
   ackPending = false;
   resetPending = false;
   probePending = false;
+  /** The rest of the window is to be used although it is small (RFC 9293 §3.8.6.2.1, override timeout). */
+  windowOverride = false;
   tlpPending = false;
   quickAcks = 16;
   unackedBytes = 0;

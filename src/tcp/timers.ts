@@ -5,7 +5,7 @@
 // | RETRANSMIT | something is in flight (RFC 6298 §5)       | all is lost, window of one, back off       |
 // | TLP        | in flight, nothing known lost (RFC 8985 §7)| probe the tail                             |
 // | REORDER    | RACK waits for reordering (RFC 8985 §6.3)  | detect losses again                        |
-// | PERSIST    | data waits for a closed window (§3.8.6.1)  | window probe                               |
+// | PERSIST    | data waits for a closed window (§3.8.6.1)  | window probe, or use a small window        |
 // | DELAYED_ACK| data arrived, ACK held back                | send the ACK                               |
 // | KEEPALIVE  | keepalive on and idle (RFC 9293 §3.8.4)    | probe, or give up                          |
 // | TIME_WAIT  | TIME-WAIT, or FIN-WAIT-2 let go            | gone                                       |
@@ -14,7 +14,7 @@
 
 import { detectLosses } from './rack.ts';
 import { enterLoss } from './recovery.ts';
-import { State } from './state.ts';
+import { maySend, State } from './state.ts';
 import type { Tcb } from './tcb.ts';
 
 export const Timer = {
@@ -69,6 +69,7 @@ export function restartRetransmissionTimer(tcb: Tcb, now: number): void {
 /** The next timeout, or the end of patience when that comes first. */
 function retransmitAt(tcb: Tcb, now: number): number {
   const at = now + backedOff(tcb);
+  if (tcb.sndWnd === 0) return now + probeDelay(tcb);
   const end = tcb.progressMs + tcb.env.config.dataTimeoutMs;
   return end > now ? Math.min(at, end) : at;
 }
@@ -86,6 +87,17 @@ export function scheduleLossProbe(tcb: Tcb, now: number): void {
 /** The retransmission timeout with exponential back-off (RFC 6298 §5.5). */
 export function backedOff(tcb: Tcb): number {
   return Math.min(tcb.rtt.rtoMs * 2 ** Math.min(tcb.backoff, 16), tcb.rtoCapMs);
+}
+
+/** The interval of window probes: several fall into the time after which a silent peer is given up. */
+export function probeDelay(tcb: Tcb): number {
+  return Math.min(backedOff(tcb), tcb.env.config.dataTimeoutMs / 4);
+}
+
+/** True when data waits for a window and nothing in flight will open it. */
+export function waitsForWindow(tcb: Tcb): boolean {
+  if (tcb.sndUna !== tcb.sndNxt || !maySend(tcb.state)) return false;
+  return tcb.extension.unsentBytes() > 0 || tcb.extension.windowBlocked();
 }
 
 function retransmissionTimeout(tcb: Tcb, now: number): void {
@@ -141,6 +153,13 @@ function shrinkForBlackHole(tcb: Tcb): void {
 
 function persistTimeout(tcb: Tcb, now: number): void {
   tcb.deadlines[Timer.PERSIST] = Infinity;
+  if (!waitsForWindow(tcb)) return;
+  if (tcb.sndUna + tcb.sndWnd > tcb.sndNxt && tcb.extension.unsentBytes() > 0) {
+    // Open, but by less than a segment: what it admits is sent, and the retransmission timer takes over.
+    tcb.backoff++;
+    tcb.windowOverride = true;
+    return;
+  }
   // A living peer may keep its window closed for ever, unless nobody here is left to wait for it.
   const sinceMs = tcb.orphaned ? tcb.progressMs : Math.max(tcb.progressMs, tcb.lastReceivedMs);
   if (now - sinceMs >= tcb.env.config.dataTimeoutMs) {
@@ -148,9 +167,9 @@ function persistTimeout(tcb: Tcb, now: number): void {
     tcb.close({ code: 'ETIMEDOUT', text: 'window probes were not answered' }, now);
     return;
   }
+  tcb.backoff++;
   tcb.env.counters.TCPWinProbe++;
   tcb.probePending = true;
-  tcb.backoff++;
 }
 
 function keepAliveTimeout(tcb: Tcb, now: number): void {
