@@ -12,7 +12,7 @@ import { after } from 'node:test';
 import { inspect } from 'node:util';
 import { foreign } from '../../src/ffi/index.ts';
 import type { Config } from '../../src/host/index.ts';
-import { Capture, Tun } from '../../src/link/index.ts';
+import { Capture, type Link, type LinkSink, Tun } from '../../src/link/index.ts';
 import { KernelPeer } from './kernel-peer.ts';
 import { OurHost } from './our-host.ts';
 
@@ -42,6 +42,7 @@ export class Bed {
   readonly interfaces4: number[] = [];
   readonly interfaces6: number[] = [];
   readonly #tuns: Tun[] = [];
+  readonly #dark: Set<number> = new Set();
   readonly #capture: Capture | undefined;
   #before: Record<string, Record<string, number>> = {};
 
@@ -175,11 +176,42 @@ export class Bed {
     execFileSync('ip', ['-n', this.namespace, '-batch', '-'], { input: batch, stdio: 'pipe' });
     for (const [i, tun] of this.#tuns.entries()) {
       for (const family of [4, 6] as const) {
-        const link = tun.link(this.ourAddress(i, family));
+        const link = this.#cut(i, tun.link(this.ourAddress(i, family)));
         this.interfaces(family).push(this.ours.attach(this.#capture?.record(link) ?? link));
       }
     }
     this.#before = await this.kernel.counters();
+  }
+
+  /** From now on nothing passes a device in either direction, or everything again; nobody is told. */
+  darken(device: number, dark = true): void {
+    if (dark) this.#dark.add(device);
+    else this.#dark.delete(device);
+  }
+
+  /** A link that can be darkened. */
+  #cut(device: number, link: Link): Link {
+    const dark = this.#dark;
+    return new Proxy(link, {
+      get: (target, key) => {
+        if (key === 'send') {
+          return (...packet: Parameters<Link['send']>): void => {
+            if (!dark.has(device)) target.send(...packet);
+          };
+        }
+        if (key === 'attach') {
+          return (sink: LinkSink): void =>
+            target.attach({
+              ...sink,
+              packet: (...packet) => {
+                if (!dark.has(device)) sink.packet(...packet);
+              },
+            });
+        }
+        const value = Reflect.get(target, key, target);
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+    });
   }
 
   #deviceSysctls(): Record<string, number> {

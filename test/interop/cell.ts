@@ -1,5 +1,6 @@
 // One connection between our stack and the kernel's, in either role: where most cells of the matrix begin.
 
+import assert from 'node:assert/strict';
 import type { ConnectOptions, ListenOptions } from '../../src/host/index.ts';
 import type { Bed } from './bed.ts';
 import type { KernelSocket, SocketOptions } from './kernel-peer.ts';
@@ -56,6 +57,63 @@ export function handshakeCounters(role: Role): Record<string, number> {
   return role === 'our client'
     ? { MPCapableSYNRX: 1, MPCapableACKRX: 1 }
     : { MPCapableSYNTX: 1, MPCapableSYNACKRX: 1 };
+}
+
+/** Waits until our end has so many subflows in use. */
+export function subflows(flow: OurFlow, count: number): Promise<void> {
+  return flow.until(() => active(flow) === count);
+}
+
+export function active(flow: OurFlow): number {
+  return flow.multipath().subflows.filter(subflow => subflow.state === 'active').length;
+}
+
+/** Both ways at once, to the end, checked by both ends. */
+export async function exchange({ flow, socket }: Pair, bytes: number): Promise<void> {
+  const [out, back, atKernel, atUs] = await Promise.all([
+    flow.send({ bytes, shutdown: true }),
+    socket.send({ bytes, shutdown: true }),
+    socket.receive(),
+    flow.receive(),
+  ]);
+  assert.deepEqual([atKernel.sha256, atUs.sha256], [out.sha256, back.sha256]);
+}
+
+/** Both ways at once, and goes on. */
+export async function exchangeHalf({ flow, socket }: Pair, bytes: number): Promise<void> {
+  const [out, back, atKernel, atUs] = await Promise.all([
+    flow.send({ bytes }),
+    socket.send({ bytes }),
+    socket.receive({ bytes }),
+    flow.receive({ bytes }),
+  ]);
+  assert.deepEqual([atKernel.sha256, atUs.sha256], [out.sha256, back.sha256]);
+}
+
+/** A few bytes each way: both ends are fully established, and may join. */
+export async function greet({ flow, socket }: Pair): Promise<void> {
+  const [sent, back] = [await flow.send({ bytes: 100 }), await socket.send({ bytes: 100 })];
+  assert.equal((await socket.receive({ bytes: 100 })).sha256, sent.sha256);
+  assert.equal((await flow.receive({ bytes: 100 })).sha256, back.sha256);
+}
+
+/** Bytes that each subflow has carried, by subflow. */
+export function carried(flow: OurFlow): number[] {
+  return flow.multipath().subflows.map(subflow => subflow.bytesSent + subflow.bytesReceived);
+}
+
+/** Waits for what no event tells of. */
+export async function eventually(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise(resolve => setTimeout(resolve, 2));
+}
+
+/** A connection with two subflows, each over a device of its own; joined by whoever is the client. */
+export async function twoSubflows(bed: Bed, role: Role): Promise<Pair> {
+  if (role === 'our server') bed.ip(`mptcp endpoint add ${bed.kernelAddress(1)} id 1 subflow`);
+  const pair = await connectPair(bed, { role, paths: 2 });
+  await greet(pair);
+  await subflows(pair.flow, 2);
+  return pair;
 }
 
 let nextPort = 7000;

@@ -3,43 +3,23 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { type Bed, skip, withBed } from './bed.ts';
-import { connectPair, handshakeCounters, type Pair, ROLES } from './cell.ts';
-import type { OurFlow } from './our-host.ts';
+import { skip, withBed } from './bed.ts';
+import {
+  active,
+  carried,
+  connectPair,
+  eventually,
+  exchange,
+  exchangeHalf,
+  greet,
+  handshakeCounters,
+  ROLES,
+  subflows,
+  twoSubflows,
+} from './cell.ts';
 
 const MIB = 1024 * 1024;
 const MANY = 'mptcp limits set subflows 8 add_addr_accepted 8';
-
-/** Waits until our end has so many subflows in use. */
-function subflows(flow: OurFlow, count: number): Promise<void> {
-  return flow.until(() => active(flow) === count);
-}
-
-function active(flow: OurFlow): number {
-  return flow.multipath().subflows.filter(subflow => subflow.state === 'active').length;
-}
-
-/** Both ways at once, to the end, checked by both ends. */
-async function exchange({ flow, socket }: Pair, bytes: number): Promise<void> {
-  const [out, back, atKernel, atUs] = await Promise.all([
-    flow.send({ bytes, shutdown: true }),
-    socket.send({ bytes, shutdown: true }),
-    socket.receive(),
-    flow.receive(),
-  ]);
-  assert.deepEqual([atKernel.sha256, atUs.sha256], [out.sha256, back.sha256]);
-}
-
-/** A few bytes each way: both ends are fully established, and may join. */
-async function greet({ flow, socket }: Pair): Promise<void> {
-  const [sent, back] = [await flow.send({ bytes: 100 }), await socket.send({ bytes: 100 })];
-  assert.equal((await socket.receive({ bytes: 100 })).sha256, sent.sha256);
-  assert.equal((await flow.receive({ bytes: 100 })).sha256, back.sha256);
-}
-
-function carried(flow: OurFlow): number[] {
-  return flow.multipath().subflows.map(subflow => subflow.bytesSent + subflow.bytesReceived);
-}
 
 describe('our client joins', { skip }, () => {
   for (const family of [4, 6] as const) {
@@ -224,28 +204,4 @@ for (const role of ROLES) {
         await exchange(pair, MIB);
       }));
   });
-}
-
-/** Waits for what no event tells of. */
-async function eventually(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise(resolve => setTimeout(resolve, 2));
-}
-
-/** Both ways at once, and goes on. */
-async function exchangeHalf({ flow, socket }: Pair, bytes: number): Promise<void> {
-  const [out, back, atKernel, atUs] = await Promise.all([
-    flow.send({ bytes }),
-    socket.send({ bytes }),
-    socket.receive({ bytes }),
-    flow.receive({ bytes }),
-  ]);
-  assert.deepEqual([atKernel.sha256, atUs.sha256], [out.sha256, back.sha256]);
-}
-
-async function twoSubflows(bed: Bed, role: (typeof ROLES)[number]): Promise<Pair> {
-  if (role === 'our server') bed.ip(`mptcp endpoint add ${bed.kernelAddress(1)} id 1 subflow`);
-  const pair = await connectPair(bed, { role, paths: 2 });
-  await greet(pair);
-  await subflows(pair.flow, 2);
-  return pair;
 }

@@ -224,6 +224,14 @@ export class OurFlow {
     return this.connection.multipath();
   }
 
+  addPath(interfaceId: number): void {
+    this.connection.addPath({ interfaceId }, this.#driver.now());
+  }
+
+  removePath(interfaceId: number): void {
+    this.connection.removePath(interfaceId, this.#driver.now());
+  }
+
   setBackup(subflowId: number, backup: boolean): void {
     this.connection.setBackup(subflowId, backup, this.#driver.now());
   }

@@ -1,0 +1,152 @@
+// How connections end: half-close in both orders, both ends at once, with data nobody reads, by MP_FASTCLOSE; with
+// one subflow and with two.
+
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { type Bed, skip, withBed } from './bed.ts';
+import { connectPair, exchange, greet, type Pair, ROLES, type Role, twoSubflows } from './cell.ts';
+
+const MIB = 1024 * 1024;
+const ECONNRESET = 104;
+const MANY = 'mptcp limits set subflows 8 add_addr_accepted 8';
+
+const shapes: readonly { name: string; open(bed: Bed, role: Role): Promise<Pair> }[] = [
+  { name: 'one subflow', open: (bed, role) => connectPair(bed, { role }) },
+  { name: 'two subflows', open: twoSubflows },
+];
+
+for (const role of ROLES) {
+  for (const { name, open } of shapes) {
+    const bedOptions = { devices: 2, ip: [MANY] };
+    describe(`${role}, ${name}`, { skip }, () => {
+      test('we finish first, the kernel goes on', () =>
+        withBed(bedOptions, async bed => {
+          const { flow, socket } = await open(bed, role);
+          const sent = await flow.send({ bytes: 1000, shutdown: true });
+          assert.deepEqual(await socket.receive(), { ...sent, ended: true });
+          const back = await socket.send({ bytes: MIB, shutdown: true });
+          assert.equal((await flow.receive()).sha256, back.sha256);
+          assert.equal(await flow.closed(), null);
+          await assertOrderly(bed);
+        }));
+
+      test('the kernel finishes first, we go on', () =>
+        withBed(bedOptions, async bed => {
+          const { flow, socket } = await open(bed, role);
+          const back = await socket.send({ bytes: 1000, shutdown: true });
+          assert.deepEqual(await flow.receive(), { ...back, ended: true });
+          const receiving = socket.receive();
+          const sent = await flow.send({ bytes: MIB, shutdown: true });
+          assert.equal((await receiving).sha256, sent.sha256);
+          assert.equal(await flow.closed(), null);
+          await assertOrderly(bed);
+        }));
+
+      test('both finish at once', () =>
+        withBed(bedOptions, async bed => {
+          const pair = await open(bed, role);
+          await greet(pair);
+          const kernels = pair.socket.shutdown();
+          pair.flow.shutdown();
+          await kernels;
+          assert.equal((await pair.socket.receive()).ended, true);
+          assert.equal((await pair.flow.receive()).ended, true);
+          assert.equal(await pair.flow.closed(), null);
+          await assertOrderly(bed);
+        }));
+
+      test('the kernel closes while we still send: we are told', () =>
+        withBed(bedOptions, async bed => {
+          const { flow, socket } = await open(bed, role);
+          await socket.close();
+          assert.equal((await flow.receive()).ended, true);
+          await flow.send({ bytes: 1000 }).catch(() => {});
+          assert.equal(await flow.closed(), 'ECONNRESET');
+        }));
+
+      test('we let go while the kernel still sends: it is told', () =>
+        withBed(bedOptions, async bed => {
+          const pair = await open(bed, role);
+          await greet(pair);
+          pair.flow.close();
+          assert.equal((await pair.socket.receive()).ended, true);
+          await assert.rejects(async () => {
+            for (;;) await pair.socket.send({ bytes: 1000 });
+          });
+          await pair.flow.closed();
+        }));
+
+      test('we let go with data unread: the kernel gets a reset', () =>
+        withBed(bedOptions, async bed => {
+          const { flow, socket } = await open(bed, role);
+          await socket.send({ bytes: 1000 });
+          await flow.until(() => flow.connection.readableBytes === 1000);
+          flow.close();
+          await assert.rejects(socket.receive(), { errno: ECONNRESET });
+          assert.equal((await bed.moved())['MPFastcloseRx'], 1);
+          await flow.closed();
+        }));
+
+      test('the kernel lets go with data unread: we get a reset', () =>
+        withBed(bedOptions, async bed => {
+          const { flow, socket } = await open(bed, role);
+          await flow.send({ bytes: 1000 });
+          await flow.until(() => flow.connection.unacknowledgedBytes === 0).catch(() => {});
+          await socket.close();
+          assert.equal(await flow.closed(), 'ECONNRESET');
+          assert.ok(((await bed.moved())['MPFastcloseTx'] ?? 0) >= 1);
+        }));
+
+      test('we abort: the kernel gets a reset, by MP_FASTCLOSE', () =>
+        withBed(bedOptions, async bed => {
+          const pair = await open(bed, role);
+          await greet(pair);
+          pair.flow.abort();
+          await assert.rejects(pair.socket.receive(), { errno: ECONNRESET });
+          await pair.flow.closed();
+          assert.equal((await bed.moved())['MPFastcloseRx'], 1);
+        }));
+
+      test('the kernel aborts: we get a reset, by MP_FASTCLOSE', () =>
+        withBed(bedOptions, async bed => {
+          const pair = await open(bed, role);
+          await greet(pair);
+          await pair.socket.close({ abort: true });
+          assert.equal(await pair.flow.closed(), 'ECONNRESET');
+          assert.ok(((await bed.moved())['MPFastcloseTx'] ?? 0) >= 1);
+        }));
+
+      test('we abort in the middle of a transfer', () =>
+        withBed(bedOptions, async bed => {
+          const { flow, socket } = await open(bed, role);
+          const sending = assert.rejects(socket.send({ bytes: 1024 * MIB }));
+          await flow.receive({ bytes: MIB });
+          flow.abort();
+          await sending;
+          await flow.closed();
+        }));
+
+      test('the kernel aborts in the middle of a transfer', () =>
+        withBed(bedOptions, async bed => {
+          const { flow, socket } = await open(bed, role);
+          const sending = flow.send({ bytes: 1024 * MIB }).catch(() => {});
+          await socket.receive({ bytes: MIB });
+          await socket.close({ abort: true });
+          assert.equal(await flow.closed(), 'ECONNRESET');
+          await sending;
+        }));
+
+      test('a connection after a connection, to the same port', () =>
+        withBed(bedOptions, async bed => {
+          for (let i = 0; i < 3; i++) await exchange(await open(bed, role), 10_000);
+        }));
+    });
+  }
+}
+
+/** Nobody reset anything, and nothing fell back. */
+async function assertOrderly(bed: Bed): Promise<void> {
+  const { MPRstTx, MPRstRx, MPFastcloseTx, MPFastcloseRx, DssFallback } = await bed.moved();
+  const unwanted = [MPRstTx, MPRstRx, MPFastcloseTx, MPFastcloseRx, DssFallback].filter(value => value);
+  assert.deepEqual(unwanted, [], JSON.stringify(await bed.moved()));
+}
