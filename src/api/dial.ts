@@ -255,6 +255,10 @@ export class Attempt implements SessionClient {
     this.#lose(this.#errorOf({ code: 'ECONNREFUSED' }));
   }
 
+  lost(error: MptcpError): void {
+    this.#lose(error);
+  }
+
   portRefused(): void {
     this.refused();
   }
@@ -285,6 +289,7 @@ export class Attempt implements SessionClient {
     }
     this.#session = new Session({ driver, network, connection, plan: this.#plan.plan });
     this.#session.client = this;
+    network.handFlow(over, localPort, this.#session);
   }
 
   /** Where the handshake goes: the first path may have a remote of its own. */

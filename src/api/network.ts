@@ -92,6 +92,11 @@ export class Network implements PortObserver {
     return localPort;
   }
 
+  /** Whoever opened a flow hands it on. */
+  handFlow(over: NetworkInterface, localPort: number, owner: PortOwner): void {
+    this.#owners.set(keyOf(over.id, localPort), owner);
+  }
+
   /** Gives back a port that the host was never told of. */
   closeFlow(over: NetworkInterface, localPort: number): void {
     this.#owners.delete(keyOf(over.id, localPort));

@@ -11,6 +11,7 @@ import { Alarm } from './clock.ts';
 import type { Driver, EndpointOwner } from './driver.ts';
 import { codeOf, MptcpError } from './errors.ts';
 import type { AddressObserver, Network, PortOwner } from './network.ts';
+import { Refusals } from './refusals.ts';
 
 type Notice = NonNullable<ReturnType<Connection['nextNotice']>>;
 type FlowRequest = Extract<Notice, { type: 'flow' }>['request'];
@@ -24,8 +25,10 @@ export type SubflowNotice = Exclude<Notice, { type: 'flow' }>;
 export interface SessionClient {
   ready(events: number): void;
   notice(notice: SubflowNotice): void;
-  /** The network says that nobody listens at the other end of a flow. */
+  /** The network says that nobody listens at the other end of the flow of the handshake. */
   refused(): void;
+  /** The connection has ended for a reason the host does not know. */
+  lost(error: MptcpError): void;
 }
 
 /** How a session is made. */
@@ -47,6 +50,7 @@ export class Session implements EndpointOwner, AddressObserver, PortOwner {
   #held = true;
   #over = false;
   #linger: Alarm | undefined;
+  readonly #refusals: Refusals = new Refusals();
 
   constructor(options: SessionOptions) {
     this.driver = options.driver;
@@ -122,8 +126,22 @@ export class Session implements EndpointOwner, AddressObserver, PortOwner {
 
   addressVanished(): void {}
 
-  portRefused(): void {
-    this.client?.refused();
+  portRefused(localPort: number): void {
+    if (this.#over) return;
+    const { connection, driver, client } = this;
+    if (!connection.connected) {
+      client?.refused();
+      return;
+    }
+    if (!this.#refusals.note(localPort, connection, driver.now())) return;
+    const { address, port } = connection.remote;
+    this.abort();
+    client?.lost(
+      new MptcpError('ECONNRESET', {
+        ...{ syscall: 'read', address, port },
+        sentence: "the peer's port is closed on every path: its process has ended",
+      }),
+    );
   }
 
   /** A process that has nothing else to do waits for the last bytes, but not for a peer that has gone. */

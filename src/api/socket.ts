@@ -276,8 +276,11 @@ export class Socket extends Duplex implements SessionClient {
     else this.emit('subflowclose', subflowOf(notice.subflow), notice.reason);
   }
 
-  refused(): void {
-    // One path of several, or an ICMP message that anyone can send: TCP's own timers decide.
+  /** Only an attempt to connect takes that for an answer. */
+  refused(): void {}
+
+  lost(error: MptcpError): void {
+    this.destroy(error);
   }
 
   // What the stream asks for.

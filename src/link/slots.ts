@@ -2,70 +2,61 @@
 // whole burst; when the kernel would block, Node keeps the buffer until its callback, and another steps in.
 //
 // Decides: how many buffers a link may have held that way, and that no buffer is allocated a packet.
-// Walk: link/udp writes into the current slot and sends it; Node's callback settles it.
+// Walk: link/udp writes into the current slot and sends it; Node's callback gives it back if it was held.
 
-/** A buffer for one datagram. */
-export interface Slot {
-  readonly bytes: Buffer;
-  /** Sends from this slot whose callback has not come yet. */
-  outstanding: number;
-  /** Set while the kernel has not taken the bytes. */
-  held: boolean;
-  /** The callback for a send from this slot. */
-  readonly settled: (error: Error | null) => void;
-}
-
-/** The slots of one link. */
+/** The buffers of one link. */
 export class SlotPool {
   readonly #slotBytes: number;
   readonly #limit: number;
-  readonly #onSettled: (error: Error | null) => void;
-  readonly #free: Slot[] = [];
+  readonly #free: Buffer[] = [];
   #made = 0;
 
-  /** `onSettled` hears of every send that is over. */
-  constructor(slotBytes: number, limit: number, onSettled: (error: Error | null) => void) {
+  constructor(slotBytes: number, limit: number) {
     this.#slotBytes = slotBytes;
     this.#limit = limit;
-    this.#onSettled = onSettled;
   }
 
-  /** Slots the kernel has not let go of. */
-  get heldSlots(): number {
-    return this.#made - this.#free.length;
-  }
-
-  /** A slot to write into; undefined when all are held. */
-  current(): Slot | undefined {
+  /** A buffer to write into, the same one until it is held; undefined when all are. */
+  current(): Buffer | undefined {
     if (this.#free.length === 0) {
       if (this.#made >= this.#limit) return undefined;
-      this.#free.push(this.#make());
+      this.#made++;
+      this.#free.push(Buffer.allocUnsafeSlow(this.#slotBytes));
     }
     return this.#free[this.#free.length - 1];
   }
 
-  /** The kernel has not taken the current slot's bytes yet: it comes back with its callback. */
-  hold(slot: Slot): void {
-    slot.held = true;
+  /** The kernel has not taken the current buffer's bytes: it is out of use until `release`. */
+  hold(): void {
     this.#free.pop();
   }
 
-  #make(): Slot {
-    this.#made++;
-    const slot: Slot = {
-      bytes: Buffer.allocUnsafeSlow(this.#slotBytes),
-      outstanding: 0,
-      held: false,
-      settled: error => {
-        slot.outstanding--;
-        // The callbacks of sends that were over at once come before that of the one that waits.
-        if (slot.held && slot.outstanding === 0) {
-          slot.held = false;
-          this.#free.push(slot);
-        }
-        this.#onSettled(error);
-      },
-    };
-    return slot;
+  release(slot: Buffer): void {
+    this.#free.push(slot);
+  }
+}
+
+/**
+ * The sends of one socket whose callbacks have not come. They come in the order of the sends: first those of
+ * sends that were over at once, then those that wait, because a socket with a queue takes nothing past it.
+ */
+export class UnsettledSends {
+  readonly #held: Buffer[] = [];
+  #done = 0;
+
+  /** A send that the kernel has taken, or refused, already. */
+  addDone(): void {
+    this.#done++;
+  }
+
+  addHeld(slot: Buffer): void {
+    this.#held.push(slot);
+  }
+
+  /** One callback has come; the buffer that is free with it, if there is one. */
+  settle(): Buffer | undefined {
+    if (this.#done === 0) return this.#held.shift();
+    this.#done--;
+    return undefined;
   }
 }

@@ -20,7 +20,7 @@ import {
 import { readI32, readU16 } from '../wire/octets.ts';
 import type { LinkSink, PortedLink, RemoteEndpoint } from './link.ts';
 import { type PeerName, PeerNames, peerName, sameWords } from './peer-names.ts';
-import { type Slot, SlotPool } from './slots.ts';
+import { SlotPool, UnsettledSends } from './slots.ts';
 import { isIpv6Text, openUdpSocket } from './udp-socket.ts';
 
 /** How a udp link is made. */
@@ -43,6 +43,9 @@ interface UdpPort {
   /** A flow's only peer; a listener has none. */
   readonly peer: PeerName | undefined;
   readonly peerPort: number;
+  readonly unsettled: UnsettledSends;
+  /** The callback of every send. */
+  readonly settled: (error: Error | null) => void;
 }
 
 /** TCP-in-UDP on one local address. */
@@ -79,7 +82,7 @@ export class UdpLink implements PortedLink {
   #unsettled = 0;
   #staleSends = 0;
   // Of the packet being sent: what `#sendPiece` needs.
-  #slot: Slot | undefined;
+  #slot: Buffer | undefined;
   #port: UdpPort | undefined;
   #toPort = 0;
   #toText = '';
@@ -91,7 +94,7 @@ export class UdpLink implements PortedLink {
     this.name = options.name ?? options.address;
     this.#openSocket = options.openSocket ?? openUdpSocket;
     this.#mtu = options.mtu ?? DEFAULT_MTU;
-    this.#slots = new SlotPool(this.#mtu, options.heldLimit ?? HELD_LIMIT, error => this.#onSettled(error));
+    this.#slots = new SlotPool(this.#mtu, options.heldLimit ?? HELD_LIMIT);
     this.#pieces = this.#splitSink();
     this.#datagram = {
       ipVersion: isIpv6Text(options.address) ? 6 : 4,
@@ -195,12 +198,15 @@ export class UdpLink implements PortedLink {
       onMessage: (message, from) => this.#onMessage(port, message, from),
       onError: error => this.#onError(port, error),
     });
-    port = {
+    const opened: UdpPort = {
       socket,
       localPort: socket.address().port,
       peer: to?.peer,
       peerPort: to?.port ?? 0,
+      unsettled: new UnsettledSends(),
+      settled: error => this.#onSettled(opened, error),
     };
+    port = opened;
     if (this.#closed) {
       socket.close();
       throw Object.assign(new Error('the link was closed'), { code: 'EADDRNOTAVAIL' });
@@ -219,9 +225,9 @@ export class UdpLink implements PortedLink {
 
   #splitSink(): SplitSink {
     const slots = this.#slots;
-    const setSlot = (slot: Slot | undefined): Uint8Array => {
+    const setSlot = (slot: Buffer | undefined): Uint8Array => {
       this.#slot = slot;
-      return slot?.bytes ?? scrap(this.#mtu);
+      return slot ?? scrap(this.#mtu);
     };
     const piece = (length: number) => this.#sendPiece(length);
     return {
@@ -241,28 +247,40 @@ export class UdpLink implements PortedLink {
       this.counters['kernelFull']++;
       return;
     }
-    const start = encapsulate(slot.bytes, 0, length);
+    const start = encapsulate(slot, 0, length);
     if (start < 0) {
       this.counters['malformed']++;
       return;
     }
-    const { socket } = port;
-    slot.outstanding++;
+    const { socket, unsettled, settled } = port;
     this.#unsettled++;
     this.counters['datagramsSent']++;
-    if (port.peer !== undefined) socket.send(slot.bytes, start, length - start, slot.settled);
-    else socket.send(slot.bytes, start, length - start, this.#toPort, this.#toText, slot.settled);
+    if (port.peer !== undefined) socket.send(slot, start, length - start, settled);
+    else socket.send(slot, start, length - start, this.#toPort, this.#toText, settled);
     // Nothing queued: the kernel has the bytes, and the slot serves the next datagram.
-    if (socket.getSendQueueCount() > 0) this.#slots.hold(slot);
+    if (socket.getSendQueueCount() === 0) {
+      unsettled.addDone();
+      return;
+    }
+    unsettled.addHeld(slot);
+    this.#slots.hold();
   }
 
-  #onSettled(error: Error | null): void {
+  #onSettled(port: UdpPort, error: Error | null): void {
+    const slot = port.unsettled.settle();
+    if (slot !== undefined) this.#slots.release(slot);
     this.#unsettled--;
     const stale = this.#staleSends > 0;
     if (stale) this.#staleSends--;
-    if (error === null) return;
+    if (error === null || this.#closed) return;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ECONNREFUSED') {
+      // What ICMP said to an earlier datagram, told to whoever comes next.
+      this.#refused(port);
+      return;
+    }
     this.counters['sendErrors']++;
-    if ((error as NodeJS.ErrnoException).code !== 'EMSGSIZE') return;
+    if (code !== 'EMSGSIZE') return;
     this.counters['tooLarge']++;
     if (!stale) this.#lowerMtu();
   }
@@ -317,6 +335,10 @@ export class UdpLink implements PortedLink {
       this.counters['socketErrors']++;
       return;
     }
+    this.#refused(port);
+  }
+
+  #refused(port: UdpPort | undefined): void {
     this.counters['refused']++;
     if (port?.peer !== undefined) this.#sink?.refused(this, port.localPort);
   }

@@ -32,6 +32,13 @@ const ROLES: Record<string, () => Promise<void>> = {
     await readAll(client);
     process.send?.({ port: 0 });
   },
+  // Reads, and says so when there is something.
+  read: async () => {
+    const client = connect(Number(args[0]), '127.0.0.1');
+    client.on('data', () => {});
+    await once(client, 'data');
+    process.send?.({ port: 0 });
+  },
   send: async () => {
     const client = connect(Number(args[0]), '127.0.0.1');
     client.write(pattern(Number(args[1])));

@@ -43,7 +43,12 @@ async function slowLink(options: { heldLimit?: number; mtu?: number } = {}) {
   const openSocket = async () => socket as unknown as Socket;
   const link = new UdpLink({ address: '192.0.2.1', openSocket, ...options });
   const mtus: number[] = [];
-  link.attach({ packet: () => {}, mtuChanged: changed => mtus.push(changed.mtu), refused: () => {} });
+  const refusals: number[] = [];
+  link.attach({
+    packet: () => {},
+    mtuChanged: changed => mtus.push(changed.mtu),
+    refused: (_link, port) => refusals.push(port),
+  });
   await link.openFlow({ address: '192.0.2.2', port: 9 });
   const send = (text: string) => {
     const bytes = packet({
@@ -52,7 +57,7 @@ async function slowLink(options: { heldLimit?: number; mtu?: number } = {}) {
     assert.equal(contentsOf(bytes)['payload'], Buffer.from(text).toString('hex'));
     link.send(bytes, 0, bytes.length, 1000);
   };
-  return { link, socket, send, mtus };
+  return { link, socket, send, mtus, refusals };
 }
 
 const tooLarge = () => Object.assign(new Error('send EMSGSIZE'), { code: 'EMSGSIZE' });
@@ -79,6 +84,14 @@ test('a slot comes back with its own callback, not with that of an earlier send'
   socket.sent[1].done(null);
   send('three');
   assert.equal(socket.sent[2].payload, 'three');
+});
+
+test('"port unreachable" told to a send is a hint about its port', async () => {
+  const { link, socket, send, refusals } = await slowLink();
+  send('x');
+  socket.sent[0].done(Object.assign(new Error('send ECONNREFUSED'), { code: 'ECONNREFUSED' }));
+  assert.deepEqual(refusals, [5000]);
+  assert.equal(link.counters['sendErrors'], 0);
 });
 
 test('beyond the limit datagrams are dropped and counted', async () => {
