@@ -115,6 +115,10 @@ function mapping(subflow: Subflow, segment: Segment, ssn: number, now: number): 
     return true;
   }
   const fin = (flags & DssFlag.DATA_FIN) !== 0 ? 1 : 0;
+  if (fin === 1 && segment.dataLength === 1 && !validDataFin(connection, segment, dsn)) {
+    connection.env.counters.DataCsumErr++;
+    return true;
+  }
   if (fin === 1) connection.dataFinReceived(dsn + segment.dataLength - 1, now);
   const length = segment.dataLength - fin;
   if (length === 0 || segment.payloadLength === 0) return true;
@@ -125,6 +129,13 @@ function mapping(subflow: Subflow, segment: Segment, ssn: number, now: number): 
   arrived.length = length;
   arrived.checksum = segment.checksum;
   return addMapping(subflow, arrived, segment, ssn, now);
+}
+
+/** A DATA_FIN without data: with checksums, one over the pseudo-header alone (RFC 8684 §3.3.3). */
+function validDataFin(connection: Subflow['connection'], segment: Segment, dsn: number): boolean {
+  if (!connection.checksum) return true;
+  const header = { sequence: connection.remoteSequence, dsn, ssn: segment.ssn, length: 1, sum: 0 };
+  return connection.mappingChecksum(header) === segment.checksum;
 }
 
 interface Mapping {
@@ -159,7 +170,9 @@ function addMapping(subflow: Subflow, map: Mapping, segment: Segment, ssn: numbe
     return false;
   }
   subflow.receiveShift = map.dsn - map.ssn;
-  if (result === MapResult.NEW && subflow.staging !== null) return placeStaged(subflow, now);
+  if (result === MapResult.NEW && subflow.staging !== null) {
+    return placeStaged(subflow, map.ssn, end, now);
+  }
   return true;
 }
 

@@ -14,6 +14,8 @@ export class ReceiveMap {
   private dsns: Float64Array = new Float64Array(INITIAL_CAPACITY);
   private lengths: Int32Array = new Int32Array(INITIAL_CAPACITY);
   private checksums: Int32Array = new Int32Array(INITIAL_CAPACITY);
+  /** 1 = verified and handed over as a whole. */
+  private placed: Uint8Array = new Uint8Array(INITIAL_CAPACITY);
   count = 0;
   private readonly most: number;
 
@@ -41,6 +43,15 @@ export class ReceiveMap {
     return this.checksums[i];
   }
 
+  isPlaced(i: number): boolean {
+    return this.placed[i] !== 0;
+  }
+
+  /** All bytes of mapping i were verified and handed over: further copies of them are no news. */
+  markPlaced(i: number): void {
+    this.placed[i] = 1;
+  }
+
   /** Takes a mapping of `length` payload bytes. */
   add(ssn: number, dsn: number, length: number, checksum: number): MapResult {
     const i = this.firstEndingAfter(ssn);
@@ -57,6 +68,8 @@ export class ReceiveMap {
     this.dsns.copyWithin(i + 1, i, this.count);
     this.lengths.copyWithin(i + 1, i, this.count);
     this.checksums.copyWithin(i + 1, i, this.count);
+    this.placed.copyWithin(i + 1, i, this.count);
+    this.placed[i] = 0;
     this.ssns[i] = ssn;
     this.dsns[i] = dsn;
     this.lengths[i] = length;
@@ -86,6 +99,7 @@ export class ReceiveMap {
     this.dsns.copyWithin(0, gone, this.count);
     this.lengths.copyWithin(0, gone, this.count);
     this.checksums.copyWithin(0, gone, this.count);
+    this.placed.copyWithin(0, gone, this.count);
     this.count -= gone;
   }
 
@@ -93,7 +107,8 @@ export class ReceiveMap {
     this.count = 0;
   }
 
-  private firstEndingAfter(ssn: number): number {
+  /** Index of the first mapping that ends behind `ssn`; count when there is none. */
+  firstEndingAfter(ssn: number): number {
     let low = 0;
     let high = this.count;
     while (low < high) {
@@ -110,6 +125,9 @@ export class ReceiveMap {
     this.dsns = enlargeF(this.dsns, size);
     this.lengths = enlargeI(this.lengths, size);
     this.checksums = enlargeI(this.checksums, size);
+    const placed = new Uint8Array(size);
+    placed.set(this.placed);
+    this.placed = placed;
   }
 }
 

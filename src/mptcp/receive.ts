@@ -29,8 +29,9 @@ export function placePayload(
     return;
   }
   if (connection.checksum) {
-    if (!stage(subflow, ssn, bytes, offset, length, now)) return;
-    if (placeStaged(subflow, now) && map.find(ssn) < 0) mappingMissing(subflow, ssn, length, now);
+    if (!stageUnverified(subflow, ssn, bytes, offset, length, now)) return;
+    if (!placeStaged(subflow, ssn, ssn + length, now)) return;
+    if (map.find(ssn) < 0) mappingMissing(subflow, ssn, length, now);
     return;
   }
   const end = ssn + length;
@@ -49,17 +50,21 @@ export function placePayload(
   releaseMap(subflow);
 }
 
-/** Moves what staging and mappings together now allow. False: the subflow ended, or fell back. */
-export function placeStaged(subflow: Subflow, now: number): boolean {
+/**
+ * Moves what staging and the mappings that touch [from, to) together now allow. False: the subflow ended, or fell
+ * back.
+ */
+export function placeStaged(subflow: Subflow, from: number, to: number, now: number): boolean {
   const staging = subflow.staging;
   if (staging === null) return true;
   const map = subflow.receiveMap;
-  for (let i = 0; i < map.count; i++) {
+  for (let i = map.firstEndingAfter(from); i < map.count && map.ssn(i) < to; i++) {
     const start = map.ssn(i);
     const end = map.end(i);
     if (subflow.connection.checksum) {
       if (!staging.ranges.contains(start, end)) continue;
       if (!verified(subflow, staging, i)) return checksumFailed(subflow, map.dsn(i), now);
+      map.markPlaced(i);
       moveStaged(subflow, staging, i, start, end, now);
     } else {
       moveAvailable(subflow, staging, i, now);
@@ -75,6 +80,28 @@ function releaseMap(subflow: Subflow): void {
   const staged = ranges !== undefined && ranges.count > 0 ? ranges.start(0) : Infinity;
   if (staged === Infinity && !subflow.connection.checksum) subflow.staging = null;
   subflow.receiveMap.release(Math.min(subflow.tcb.rcvNxt, staged));
+}
+
+/** With checksums: stages what does not belong to a mapping that was verified and handed over already. */
+function stageUnverified(
+  subflow: Subflow,
+  ssn: number,
+  bytes: Uint8Array,
+  offset: number,
+  length: number,
+  now: number,
+): boolean {
+  const map = subflow.receiveMap;
+  const end = ssn + length;
+  let at = ssn;
+  while (at < end) {
+    const i = map.find(at);
+    const until = Math.min(end, i < 0 ? map.nextStart(at) : map.end(i));
+    const isNews = i < 0 || !map.isPlaced(i);
+    if (isNews && !stage(subflow, at, bytes, offset + (at - ssn), until - at, now)) return false;
+    at = until;
+  }
+  return true;
 }
 
 function stage(
