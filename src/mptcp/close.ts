@@ -17,8 +17,7 @@ export interface Fastclose {
 /** Ends the connection at once. Option A (on an ACK, repeated) while a subflow is open, resets otherwise. */
 export function abortConnection(connection: MultipathConnection, reason: CloseReason, now: number): void {
   if (connection.isDone) return;
-  // Before the peer is known to have our keys, MP_FASTCLOSE on an ACK would take their place: reset instead.
-  const chosen = connection.confirmed ? connection.bestOpenSubflow() : null;
+  const chosen = peerIsEstablished(connection) ? connection.bestOpenSubflow() : null;
   if (chosen === null) connection.fastcloseOnReset = connection.remoteKey !== null;
   if (chosen !== null) {
     // RFC 8684 §3.5, option A: ACK with MP_FASTCLOSE on one subflow, RST on all others.
@@ -32,6 +31,15 @@ export function abortConnection(connection: MultipathConnection, reason: CloseRe
     connection.drop(subflow);
   }
   connection.finish(reason);
+}
+
+/**
+ * Whether MP_FASTCLOSE may stand on an ACK. Before the server is known to have our keys it would take their place;
+ * and a client that has not heard a DATA_ACK yet takes an ACK of its data without one for the sign of a peer that
+ * fell back (Linux does, and then knows no MP_FASTCLOSE). A reset is understood by all of them.
+ */
+function peerIsEstablished(connection: MultipathConnection): boolean {
+  return connection.client ? connection.confirmed : connection.subflows.some(subflow => subflow.dataAckSeen);
 }
 
 /** The answer to MP_FASTCLOSE did not come in time. */

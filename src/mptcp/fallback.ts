@@ -117,10 +117,16 @@ function isSingle(subflow: Subflow): boolean {
   return subflow.initial && !connection.everMultiple && connection.subflows.length === 1;
 }
 
-/** Continues as plain TCP on this subflow. Returns true: the TCP connection lives on. */
+/** Continues as plain TCP on this subflow. True: the TCP connection lives on. */
 export function fallBack(subflow: Subflow, options: FallbackOptions, now: number): boolean {
   const connection = subflow.connection;
   const tcb = subflow.tcb;
+  if (connection.isDone) {
+    // Nobody is left to continue for: MP_FASTCLOSE was under way, and plain TCP says it with a RST.
+    tcb.abort();
+    connection.drop(subflow);
+    return false;
+  }
   const map = subflow.sendMap;
   const sendShift = map.count > 0 ? map.dsn(0) - map.ssn(0) : connection.dataNxt - dataEnd(subflow);
   const plain = new FallbackStream({
@@ -183,12 +189,12 @@ export function mappingMissing(subflow: Subflow, ssn: number, _length: number, n
 }
 
 /**
- * A FIN on the only subflow of a connection that never saw a DSS: the peer has fallen back and ends the stream as TCP
- * does. True when it was taken so.
+ * A FIN without any MPTCP option on the only subflow, and no DATA_FIN: the peer has fallen back and ends the stream as
+ * TCP does. True when it was taken so.
  */
 export function plainFinReceived(subflow: Subflow, now: number): boolean {
   const connection = subflow.connection;
-  if (connection.confirmed || subflow.mappingSeen || subflow.dataAckSeen || !isSingle(subflow)) return false;
+  if (!subflow.lastWithoutOptions || !isSingle(subflow)) return false;
   if (connection.isDone || connection.rcvDataFin >= 0) return false;
   connection.env.counters.DssFallback++;
   fallBack(subflow, { cause: 'data-without-mapping', seenBy: 'local' }, now);

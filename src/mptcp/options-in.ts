@@ -31,6 +31,7 @@ export function processOptions(
   if (subflow.stage === Stage.PRE_ESTABLISHED) preEstablishedAcknowledged(subflow, segment, now);
   if (subflow.stage === Stage.SUSPECT) recovered(subflow, now);
   const mp = segment.mp;
+  subflow.lastWithoutOptions = mp === 0;
   // RFC 8684 §3.2: the third ACK of a join "MUST trigger a regular TCP ACK in response", and so do its repetitions.
   if ((mp & Mp.JOIN) !== 0) subflow.tcb.ackPending = true;
   if ((mp & Mp.FASTCLOSE) !== 0 && fastcloseReceived(subflow, segment)) return false;

@@ -83,6 +83,8 @@ export class Subflow implements Extension, Path {
   /** The peer was seen to put mappings / DATA_ACKs on this subflow. */
   mappingSeen = false;
   dataAckSeen = false;
+  /** The last segment carried no MPTCP option at all. */
+  lastWithoutOptions = false;
   /** dsn − ssn of the newest mapping received: what a fallback goes on with. */
   receiveShift = 0;
   /** The MP_TCPRST the peer sent, if it did. */

@@ -139,6 +139,7 @@ export class ConnectionRun {
     const lost = first.forward.lostPackets + first.backward.lostPackets;
     if (!client.connected && lostSyns >= SYN_ATTEMPTS) return 'the handshake was lost';
     if (server.connection === undefined && lost >= SYN_ACK_ATTEMPTS) return 'the handshake was lost';
+    if (server.connection === undefined && client.writtenBytes === 0) return 'a silent client lost its third ACK';
     if (this.lostItsStart) return 'the first path went before others could be joined';
     const carriers = (this.isPlain ? this.paths.slice(0, 1) : this.paths).filter(
       one => one.wasActive && !one.takenAway && this.endured(one.path, nowMs),
