@@ -217,6 +217,9 @@ export class Host {
         this.deliver(tcb, segment, networkInterface, now);
         return;
       }
+      // Its own reset has not left yet and says more than an answer to this, which would overtake it: a kernel that
+      // is still sending would be told of a lost subflow instead of the end (MP_FASTCLOSE).
+      if (tcb.resetPending && (segment.flags & Flag.SYN) === 0) return;
       // It has ended and not been settled yet: its four values are free for a successor.
       if ((segment.flags & Flag.SYN) !== 0) this.releaseTcb(tcb);
     }
