@@ -183,6 +183,12 @@ export class Bed {
     this.#before = await this.kernel.counters();
   }
 
+  /** Has the kernel reset one of its connections: `from` is its own end. */
+  kill(end: { from: { address: string; port: number }; to: { address: string; port: number } }): void {
+    const filter = `src ${end.from.address}:${end.from.port} dst ${end.to.address}:${end.to.port}`;
+    run('ip', ['netns', 'exec', this.namespace, 'ss', '-K', '-t', ...filter.split(' ')]);
+  }
+
   /** From now on nothing passes a device in either direction, or everything again; nobody is told. */
   darken(device: number, dark = true): void {
     if (dark) this.#dark.add(device);

@@ -107,13 +107,22 @@ export async function eventually(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise(resolve => setTimeout(resolve, 2));
 }
 
-/** A connection with two subflows, each over a device of its own; joined by whoever is the client. */
-export async function twoSubflows(bed: Bed, role: Role): Promise<Pair> {
-  if (role === 'our server') bed.ip(`mptcp endpoint add ${bed.kernelAddress(1)} id 1 subflow`);
-  const pair = await connectPair(bed, { role, paths: 2 });
+/**
+ * A connection with two subflows over two devices. The kernel joins our server because it has an endpoint there, at
+ * the address of the first subflow; or (`disjoint`) because we announce another, and then the paths share nothing.
+ */
+export async function twoSubflows(bed: Bed, role: Role, disjoint = false): Promise<Pair> {
+  if (role === 'our server' && !disjoint && !withEndpoint.has(bed)) {
+    withEndpoint.add(bed);
+    bed.ip(`mptcp endpoint add ${bed.kernelAddress(1)} id 1 subflow`);
+  }
+  const listen = disjoint ? { advertise: [{ address: bed.ourAddress(1) }] } : {};
+  const pair = await connectPair(bed, { role, paths: 2, listen });
   await greet(pair);
   await subflows(pair.flow, 2);
   return pair;
 }
 
+/** Beds whose kernel joins by itself. */
+const withEndpoint: WeakSet<Bed> = new WeakSet();
 let nextPort = 7000;

@@ -57,23 +57,24 @@ for (const role of ROLES) {
     }
 
     test('the kernel goes away for good: we give up', () =>
-      withBed({ config: { dataTimeoutMs: 1500 } }, async bed => {
+      withBed({ config: { dataTimeoutMs: 1000, closeTimeoutMs: 200 } }, async bed => {
         const pair = await connectPair(bed, { role });
         await greet(pair);
         bed.darken(0);
         pair.flow.send({ bytes: 1000 }).catch(() => {});
         assert.equal(await pair.flow.closed(), 'ETIMEDOUT');
       }));
-
-    test('the kernel goes away while connecting: we give up', () =>
-      withBed({ config: { synRetries: 1, rtoInitialMs: 200 } }, async bed => {
-        bed.darken(0);
-        if (role === 'our server') return;
-        const flow = bed.ours.connect({
-          remote: { address: bed.kernelAddress(), port: 9 },
-          paths: [{ interfaceId: bed.interfaces4[0] }],
-        });
-        assert.equal(await flow.closed(), 'ETIMEDOUT');
-      }));
   });
 }
+
+describe('our client', { skip }, () => {
+  test('the kernel goes away while connecting: we give up', () =>
+    withBed({ config: { synRetries: 1, rtoInitialMs: 200 } }, async bed => {
+      bed.darken(0);
+      const flow = bed.ours.connect({
+        remote: { address: bed.kernelAddress(), port: 9 },
+        paths: [{ interfaceId: bed.interfaces4[0] }],
+      });
+      assert.equal(await flow.closed(), 'ETIMEDOUT');
+    }));
+});

@@ -1,0 +1,129 @@
+// Paths that come and go under a connection: subflows that are reset, addresses that are withdrawn by either side,
+// paths that fall silent and come back, the first subflow as well as the second.
+
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { skip, withBed } from './bed.ts';
+import { active, carried, eventually, exchange, exchangeHalf, ROLES, subflows, twoSubflows } from './cell.ts';
+
+const MIB = 1024 * 1024;
+const MANY = 'mptcp limits set subflows 8 add_addr_accepted 8';
+const bedOptions = { devices: 2, ip: [MANY] };
+
+for (const role of ROLES) {
+  describe(role, { skip }, () => {
+    for (const lost of [0, 1]) {
+      const which = lost === 0 ? 'the first subflow' : 'the joined subflow';
+
+      test(`${which} falls silent in a transfer to the kernel`, () =>
+        withBed(bedOptions, async bed => {
+          const pair = await twoSubflows(bed, role, true);
+          await exchangeHalf(pair, MIB);
+          const receiving = pair.socket.receive({ bytes: 4 * MIB });
+          const sending = pair.flow.send({ bytes: 4 * MIB });
+          bed.darken(deviceOf(pair, lost));
+          assert.equal((await receiving).sha256, (await sending).sha256);
+          bed.darken(deviceOf(pair, lost), false);
+          await exchange(pair, MIB);
+        }));
+
+      test(`${which} falls silent in a transfer from the kernel`, () =>
+        withBed(bedOptions, async bed => {
+          const pair = await twoSubflows(bed, role, true);
+          await exchangeHalf(pair, MIB);
+          const receiving = pair.flow.receive({ bytes: 4 * MIB });
+          const sending = pair.socket.send({ bytes: 4 * MIB });
+          bed.darken(deviceOf(pair, lost));
+          assert.equal((await receiving).sha256, (await sending).sha256);
+          bed.darken(deviceOf(pair, lost), false);
+          await exchange(pair, MIB);
+        }));
+
+      test(`the address of ${which} is taken from us: the kernel is told`, () =>
+        withBed(bedOptions, async bed => {
+          const pair = await twoSubflows(bed, role, true);
+          await exchangeHalf(pair, MIB);
+          const { interfaceId } = pair.flow.multipath().subflows[lost];
+          bed.ours.driver.detach(interfaceId);
+          await exchangeHalf(pair, MIB);
+          await exchange(pair, MIB);
+          assert.equal((await bed.moved())['RmAddr'], 1);
+        }));
+    }
+
+    test('the kernel resets the joined subflow: the connection goes on', () =>
+      withBed(bedOptions, async bed => {
+        const pair = await twoSubflows(bed, role, true);
+        await exchangeHalf(pair, MIB);
+        const { local, remote } = pair.flow.multipath().subflows[1];
+        bed.kill({ from: remote, to: local });
+        await pair.flow.until(() => pair.flow.notices.some(notice => notice.type === 'subflowclose'));
+        await exchangeHalf(pair, MIB);
+        await exchange(pair, MIB);
+      }));
+
+    test('the kernel resets the first subflow: the connection goes on', () =>
+      withBed(bedOptions, async bed => {
+        const pair = await twoSubflows(bed, role, true);
+        await exchangeHalf(pair, MIB);
+        const { local, remote } = pair.flow.multipath().subflows[0];
+        bed.kill({ from: remote, to: local });
+        await pair.flow.until(() => pair.flow.notices.some(notice => notice.type === 'subflowclose'));
+        await exchangeHalf(pair, MIB);
+        await exchange(pair, MIB);
+      }));
+  });
+}
+
+describe('our client takes a path away and adds it again', { skip }, () => {
+  test('the second', () =>
+    withBed(bedOptions, async bed => {
+      const pair = await twoSubflows(bed, 'our client');
+      pair.flow.removePath(bed.interfaces4[1]);
+      await exchangeHalf(pair, MIB);
+      await eventually(() => active(pair.flow) === 1);
+      pair.flow.addPath(bed.interfaces4[1]);
+      await subflows(pair.flow, 2);
+      await exchangeHalf(pair, 4 * MIB);
+      assert.ok(carried(pair.flow).every(bytes => bytes > 0));
+      await exchange(pair, MIB);
+    }));
+
+  test('the first, so that the connection lives on the second alone', () =>
+    withBed(bedOptions, async bed => {
+      const pair = await twoSubflows(bed, 'our client');
+      pair.flow.removePath(bed.interfaces4[0]);
+      await exchangeHalf(pair, MIB);
+      pair.flow.addPath(bed.interfaces4[0]);
+      await subflows(pair.flow, 2);
+      await exchange(pair, 4 * MIB);
+    }));
+});
+
+describe('the kernel withdraws an address', { skip }, () => {
+  test('that it had announced and we had joined', () =>
+    withBed({ devices: 2, ip: [MANY, 'mptcp endpoint add 10.77.1.1 id 5 signal'] }, async bed => {
+      const pair = await connectPair(bed, { role: 'our client' });
+      await exchangeHalf(pair, 1000);
+      await subflows(pair.flow, 2);
+      bed.ip('mptcp endpoint delete id 5');
+      await eventually(() => active(pair.flow) === 1);
+      await exchange(pair, MIB);
+      const moved = await bed.moved();
+      assert.equal(moved['RmAddrTx'], 1);
+    }));
+
+  test('that it had joined our server from', () =>
+    withBed(bedOptions, async bed => {
+      const pair = await twoSubflows(bed, 'our server');
+      await exchangeHalf(pair, MIB);
+      bed.ip('mptcp endpoint delete id 1');
+      await eventually(() => active(pair.flow) === 1);
+      await exchange(pair, MIB);
+    }));
+});
+
+/** The device a subflow leaves us by. */
+function deviceOf(pair: Awaited<ReturnType<typeof twoSubflows>>, subflow: number): number {
+  return Number(pair.flow.multipath().subflows[subflow]?.local.address.split('.')[2] ?? 0);
+}
