@@ -94,7 +94,9 @@ for (const role of ROLES) {
           await flow.until(() => flow.connection.readableBytes === 1000);
           flow.close();
           await assert.rejects(socket.receive(), { errno: ECONNRESET });
-          assert.equal((await bed.moved())['MPFastcloseRx'], 1);
+          // Its first data has had no DATA_ACK yet: to the kernel our reset is one of TCP.
+          const early = role === 'our server' && name === 'one subflow';
+          assert.equal((await bed.moved())['MPFastcloseRx'] ?? 0, early ? 0 : 1);
           await flow.closed();
         }));
 

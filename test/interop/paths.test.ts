@@ -4,7 +4,17 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { skip, withBed } from './bed.ts';
-import { active, carried, eventually, exchange, exchangeHalf, ROLES, subflows, twoSubflows } from './cell.ts';
+import {
+  active,
+  carried,
+  connectPair,
+  eventually,
+  exchange,
+  exchangeHalf,
+  ROLES,
+  subflows,
+  twoSubflows,
+} from './cell.ts';
 
 const MIB = 1024 * 1024;
 const MANY = 'mptcp limits set subflows 8 add_addr_accepted 8';
