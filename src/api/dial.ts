@@ -41,6 +41,7 @@ export interface DialOptions {
 export interface DialClient {
   attempting(target: DialTarget): void;
   attemptFailed(target: DialTarget, error: MptcpError): void;
+  /** Whoever takes the session over is its `client` when this returns. */
   connected(session: Session): void;
   failed(error: MptcpError): void;
 }
@@ -236,7 +237,7 @@ export class Attempt implements SessionClient {
       this.#over = true;
       // What came with the same news stays readable: the new owner looks.
       this.#dial.won(this, session);
-      for (const notice of this.#notices) session.client?.notice(notice);
+      for (const notice of this.#notices.splice(0)) session.client?.notice(notice);
       return;
     }
     if ((events & Ready.CLOSED) === 0) return;

@@ -162,7 +162,8 @@ export class Server extends EventEmitter implements EndpointOwner {
       this.#listener = stack.driver.host.listen({
         port: ports.port,
         ...(chosen.only === undefined ? {} : { address: chosen.only.replace(/%.*$/, '') }),
-        ...(options.backlog === undefined ? {} : { backlog: options.backlog }),
+        // As listen(2): 0 is no wish to accept nothing.
+        ...(options.backlog ? { backlog: options.backlog } : {}),
         ...(multipath === undefined ? {} : { multipath }),
         ...(advertised.length === 0 ? {} : { advertise: advertised }),
       });

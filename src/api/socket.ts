@@ -315,6 +315,7 @@ export class Socket extends Duplex implements SessionClient {
   }
 
   override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
+    const unused = this.connecting ? 'ERR_SOCKET_CLOSED_BEFORE_CONNECTION' : 'ERR_SOCKET_CLOSED';
     this.connecting = false;
     this.#idle.cancel();
     this.#connector?.cancel();
@@ -326,7 +327,7 @@ export class Socket extends Duplex implements SessionClient {
       if (this.#resetting) session.abort();
       else session.close();
     }
-    this.#pending.fail(error ?? new MptcpError('ERR_SOCKET_CLOSED'));
+    this.#pending.fail(error ?? new MptcpError(unused));
     callback(error);
     process.nextTick(() => this.emit('close', error !== null));
   }

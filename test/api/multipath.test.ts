@@ -28,7 +28,9 @@ test('two paths make two subflows, and both carry bytes', async t => {
   const bytes = pattern(8 << 20);
   client.end(bytes);
   assert.equal(hashOf(await readAll(remote)), hashOf(bytes));
-  for (const { name, bytesSent } of client.multipath.subflows) {
+  const { subflows } = client.multipath;
+  assert.equal(subflows.length, 2);
+  for (const { name, bytesSent } of subflows) {
     assert.ok(bytesSent > 100_000, `${name} carried ${bytesSent} bytes`);
   }
 });

@@ -213,6 +213,13 @@ test('destroy lets what was written arrive', async t => {
   assert.equal((await readAll(remote)).toString(), 'the last words');
 });
 
+test('a write that waits for the connection fails when the socket is destroyed', async t => {
+  const client = connect(await silentPort(t), '127.0.0.1');
+  const written = new Promise<Error | null | undefined>(resolve => client.write('never sent', resolve));
+  client.destroy();
+  assert.equal(((await written) as NodeJS.ErrnoException).code, 'ERR_SOCKET_CLOSED_BEFORE_CONNECTION');
+});
+
 test('destroySoon waits for the writes', async t => {
   const serving = await serve(t);
   const { client, remote } = await connected(t, serving);
