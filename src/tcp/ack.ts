@@ -11,6 +11,7 @@ import { restartRetransmissionTimer, scheduleLossProbe, Timer } from './timers.t
 
 /** Processes the acknowledgement number, SACK blocks and window of a segment already found acceptable. */
 export function processAck(tcb: Tcb, segment: Segment, ssn: number, ack: number, now: number): void {
+  const windowBefore = tcb.sndWnd;
   updateWindow(tcb, segment, ssn, ack);
   const before = tcb.sent.sackedBytes;
   const lostBefore = tcb.sent.lostBytes;
@@ -20,24 +21,31 @@ export function processAck(tcb: Tcb, segment: Segment, ssn: number, ack: number,
   let delivered = 0;
   newestSampleMs = -1;
   duplicateReported = false;
+  tcb.highestSackedBefore = tcb.highestSacked;
   if (segment.sackCount > 0 && tcb.sack) processSack(tcb, segment, ack, tsEcr, now);
   if (advanced) delivered += advance(tcb, ack, tsEcr, now);
   delivered += Math.max(0, tcb.sent.sackedBytes - before + sackedFreed);
   sackedFreed = 0;
-  if (!tcb.sack) delivered += withoutSack(tcb, segment, ack, advanced, now);
+  // RFC 5681 §2: a duplicate acknowledges nothing new, carries nothing and changes nothing.
+  const duplicate = ack === tcb.sndUna && !advanced && tcb.sndWnd === windowBefore && isPure(segment);
+  if (!tcb.sack) delivered += withoutSack(tcb, { ack, advanced, duplicate, delivered, now });
   if (newestSampleMs >= 0) tcb.rtt.sample(newestSampleMs, now);
   if (advanced || delivered > 0) {
     tcb.progressMs = now;
     tcb.backoff = 0;
   }
-  if (advanced) tlpAcknowledged(tcb, ack, now);
+  tlpAcknowledged(tcb, ack, duplicate && segment.sackCount === 0, now);
+  const recovering = tcb.recovery;
   detectLosses(tcb, now);
+  // RFC 9937 §6.1: what the acknowledgement that began recovery delivered belongs to it.
+  if (recovering === Recovery.OPEN && tcb.sack) tcb.prrFlight += delivered;
   recoveryAck.deliveredBytes = delivered;
   recoveryAck.advanced = advanced;
   recoveryAck.newLoss = tcb.sent.lostBytes > lostBefore;
   recoveryAck.now = now;
   recoveryOnAck(tcb, recoveryAck);
-  if (delivered > 0) {
+  // RFC 3042 §2: what is only reported selectively, before recovery, leaves the window as it is.
+  if (delivered > 0 && (advanced || tcb.recovery !== Recovery.OPEN)) {
     const limited = tcb.cwndLimited || pipeBefore * 2 > tcb.congestion.cwndBytes * (inSlowStart(tcb) ? 1 : 2);
     tcb.cwndLimited = false;
     const rtt = tcb.rtt;
@@ -87,7 +95,7 @@ function advance(tcb: Tcb, ack: number, tsEcr: number, now: number): number {
     }
     if (bytes >= tcb.payloadMss) tcb.fullSizeAcked = true;
     if (end <= ack) {
-      rackDelivered(tcb, 0, tsEcr, now);
+      if ((flags & Sent.SACKED) === 0) rackDelivered(tcb, 0, tsEcr, now);
       sent.shift();
     } else {
       sent.trimHead(bytes);
@@ -137,21 +145,29 @@ function markBlock(tcb: Tcb, left: number, right: number, tsEcr: number, now: nu
   let i = sent.find(left);
   if (i < sent.count && sent.start(i) < left) {
     if ((sent.flags(i) & Sent.SACKED) === 0) {
-      sent.splitAt(i, left);
+      if (mayDivide(tcb)) sent.splitAt(i, left);
       i++;
     }
   }
   for (; i < sent.count && sent.start(i) < right; i++) {
     if ((sent.flags(i) & Sent.SACKED) !== 0) continue;
-    if (sent.end(i) > right) sent.splitAt(i, right);
+    if (sent.end(i) > right) {
+      if (!mayDivide(tcb)) return;
+      sent.splitAt(i, right);
+    }
     takeSample(tcb, i, sent.flags(i), tsEcr, now);
     rackDelivered(tcb, i, tsEcr, now);
     sent.markSacked(i);
   }
 }
 
+/** A peer that reports crumbs must not cut what is remembered into as many pieces. */
+function mayDivide(tcb: Tcb): boolean {
+  return tcb.sent.count < SPARE_ENTRIES + (4 * (tcb.sndNxt - tcb.sndUna)) / tcb.payloadMss;
+}
+
 /** RFC 8985 §7.4.2: a probe that repaired the tail is a loss the window must answer to. */
-function tlpAcknowledged(tcb: Tcb, ack: number, now: number): void {
+function tlpAcknowledged(tcb: Tcb, ack: number, bareDuplicate: boolean, now: number): void {
   if (tcb.tlpEndSsn < 0 || ack < tcb.tlpEndSsn) return;
   if (!tcb.tlpIsRetransmission || duplicateReported) {
     tcb.tlpEndSsn = -1;
@@ -161,29 +177,47 @@ function tlpAcknowledged(tcb: Tcb, ack: number, now: number): void {
     if (tcb.recovery !== Recovery.OPEN) return;
     tcb.congestion.onEnterRecovery(Math.max(tcb.sndNxt - tcb.sndUna, tcb.payloadMss), now);
     tcb.congestion.onExitRecovery(now);
+  } else if (bareDuplicate) {
+    // Case 2: original and probe both arrived, and the peer does not speak DSACK.
+    tcb.tlpEndSsn = -1;
   }
+}
+
+/** RFC 8684 §3: a duplicate with an MPTCP signal other than DSS is no sign of congestion. */
+function isPure(segment: Segment): boolean {
+  const bare = segment.payloadLength === 0 && (segment.flags & (Flag.SYN | Flag.FIN)) === 0;
+  return bare && (segment.mp & ~Mp.DSS) === 0;
+}
+
+interface WithoutSackAck {
+  ack: number;
+  advanced: boolean;
+  duplicate: boolean;
+  /** Bytes the acknowledgement number covers newly. */
+  delivered: number;
+  now: number;
 }
 
 /**
  * Loss recovery for peers without SACK (RFC 5681 §3.2, RFC 6582): three duplicates, then one segment a partial
- * acknowledgement. A duplicate with an MPTCP signal other than DSS is no sign of congestion (RFC 8684 §3).
+ * acknowledgement. Returns the correction to the bytes delivered (RFC 9937 §6.2).
  */
-function withoutSack(tcb: Tcb, segment: Segment, ack: number, advanced: boolean, now: number): number {
-  if (advanced) {
+function withoutSack(tcb: Tcb, options: WithoutSackAck): number {
+  if (options.advanced) {
+    const counted = Math.min(tcb.dupAckBytes, options.delivered);
     tcb.dupAcks = 0;
     tcb.dupAckBytes = 0;
-    if (tcb.recovery === Recovery.RECOVERY && ack < tcb.recoveryPoint) markHeadLost(tcb);
-    return 0;
+    if (tcb.recovery === Recovery.RECOVERY && options.ack < tcb.recoveryPoint) markHeadLost(tcb);
+    return -counted;
   }
-  const pure = segment.payloadLength === 0 && (segment.flags & (Flag.SYN | Flag.FIN)) === 0;
-  if (!pure || tcb.sent.count === 0 || (segment.mp & ~Mp.DSS) !== 0) return 0;
-  if (segment.window * 2 ** tcb.sndScale !== tcb.sndWnd) return 0;
+  // After a timeout duplicates come from what was sent before it, which is all taken for lost.
+  if (!options.duplicate || tcb.sent.count === 0 || tcb.recovery === Recovery.LOSS) return 0;
   const bytes = Math.min(tcb.payloadMss, tcb.sndNxt - tcb.sndUna - tcb.dupAckBytes);
   tcb.dupAcks++;
   tcb.dupAckBytes += bytes;
   if (tcb.dupAcks === 3 && tcb.recovery === Recovery.OPEN) {
     markHeadLost(tcb);
-    enterRecovery(tcb, now);
+    enterRecovery(tcb, options.now);
   }
   return bytes;
 }
@@ -204,3 +238,5 @@ let sampledByTimestamp = false;
 let sackedFreed = 0;
 /** The acknowledgement being processed reports a duplicate (DSACK). */
 let duplicateReported = false;
+/** Entries the scoreboard may hold beyond four a segment in flight. */
+const SPARE_ENTRIES = 64;

@@ -173,6 +173,10 @@ function receivePayload(tcb: Tcb, segment: Segment, ssn: number, now: number): v
   if (tcb.rcvFinSsn >= 0) end = Math.min(end, tcb.rcvFinSsn);
   if (start > ssn || tcb.beyond.contains(start, end)) reportDuplicate(tcb, ssn, Math.min(start, end));
   if (end <= start) return;
+  if (start > tcb.rcvNxt && tcb.beyond.count >= MAX_RANGES) {
+    tcb.ackPending = true;
+    return;
+  }
   const length = end - start;
   tcb.bytesReceived += length;
   if (length > tcb.rcvMss) tcb.rcvMss = Math.min(length, tcb.payloadMss);
@@ -216,7 +220,7 @@ function acknowledgeLater(tcb: Tcb, length: number, now: number): void {
 /** Remembers a duplicate for the next acknowledgement (RFC 2883). */
 function reportDuplicate(tcb: Tcb, start: number, end: number): void {
   tcb.ackPending = true;
-  if (end <= start) return;
+  if (end <= start || !tcb.sack) return;
   tcb.dsackStart = start;
   tcb.dsackEnd = end;
 }
@@ -265,4 +269,6 @@ function finAcknowledged(tcb: Tcb, now: number): void {
   }
 }
 
+/** Holes remembered: more than a window of lost segments makes, and few enough to be searched. */
+const MAX_RANGES = 8192;
 const PAWS_IDLE_MS = 24 * 24 * 3600 * 1000;

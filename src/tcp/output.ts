@@ -28,6 +28,7 @@ export function transmitControl(tcb: Tcb, out: Uint8Array, offset: number, now: 
   if (tcb.resetPending) return transmitReset(tcb, out, offset, now);
   if (tcb.synPending) return transmitSyn(tcb, out, offset, now);
   if (!tcb.isSynchronized) return 0;
+  restartAfterIdle(tcb, now);
   if (tcb.sent.lostBytes > 0) {
     const length = retransmit(tcb, out, offset, now);
     if (length > 0) return length;
@@ -44,6 +45,15 @@ export function transmitControl(tcb: Tcb, out: Uint8Array, offset: number, now: 
     return emit(tcb, out, offset, 0, 0, now);
   }
   return 0;
+}
+
+/** RFC 5681 §4.1, before anything is measured against the window: a super-segment could use all of it. */
+function restartAfterIdle(tcb: Tcb, now: number): void {
+  if (tcb.sndUna !== tcb.sndNxt || tcb.lastDataMs < 0) return;
+  const idleMs = now - tcb.lastDataMs;
+  if (idleMs <= tcb.rtt.rtoMs) return;
+  tcb.congestion.onIdle(idleMs, tcb.rtt.rtoMs);
+  tcb.lastDataMs = now;
 }
 
 /** Bytes of new data that congestion window and peer's window admit now; 0 when none may be sent at all. */
@@ -92,9 +102,6 @@ export function transmitData(
   last: boolean,
   now: number,
 ): number {
-  if (tcb.sndUna === tcb.sndNxt && tcb.lastSentMs >= 0 && now - tcb.lastSentMs > tcb.rtt.rtoMs) {
-    tcb.congestion.onIdle(now - tcb.lastSentMs, tcb.rtt.rtoMs);
-  }
   const ssn = tcb.sndNxt;
   let flags: number = Flag.ACK;
   if (last) flags |= Flag.PSH;
@@ -204,6 +211,7 @@ function resend(tcb: Tcb, i: number, most: number, out: Uint8Array, offset: numb
     if (length < sent.length(i)) sent.splitAt(i, ssn + length);
   }
   sent.markResent(i, now);
+  tcb.lastDataMs = now;
   tcb.env.counters.RetransSegs++;
   tcb.bytesRetransmitted += length;
   if (tcb.recovery === Recovery.RECOVERY) tcb.prrSent += length;
@@ -245,6 +253,7 @@ function takeFin(tcb: Tcb, now: number): void {
 }
 
 function sentInFlight(tcb: Tcb, written: number, now: number): number {
+  tcb.lastDataMs = now;
   if (tcb.deadlines[Timer.RETRANSMIT] === Infinity) {
     tcb.progressMs = now;
     // Nothing was in flight: what is left of a back-off is that of window probes.

@@ -17,7 +17,8 @@ export function rackDelivered(tcb: Tcb, i: number, tsEcr: number, now: number): 
     if (tcb.timestamps && tsEcr >= 0 && ((tsEcr - tcb.timestamp(sentMs)) | 0) < 0) return;
     if (rttMs < tcb.rtt.minMs) return;
   }
-  if (end < tcb.highestSacked && (flags & Sent.RETRANSMITTED) === 0) tcb.reorderSeen = true;
+  // Step 3; within one acknowledgement the order of arrival is not known.
+  if (end < tcb.highestSackedBefore && (flags & Sent.RETRANSMITTED) === 0) tcb.reorderSeen = true;
   if (end > tcb.highestSacked) tcb.highestSacked = end;
   if (sentMs > tcb.rackSentMs || (sentMs === tcb.rackSentMs && end > tcb.rackEndSsn)) {
     tcb.rackSentMs = sentMs;

@@ -27,6 +27,8 @@ export function enterLoss(tcb: Tcb, now: number): void {
   tcb.recovery = Recovery.LOSS;
   tcb.recoveryPoint = tcb.sndNxt;
   tcb.sent.markAllLost();
+  tcb.dupAcks = 0;
+  tcb.dupAckBytes = 0;
   tcb.tlpEndSsn = -1;
   tcb.tlpPending = false;
 }
@@ -52,7 +54,9 @@ export function recoveryOnAck(tcb: Tcb, options: RecoveryAck): void {
     if (options.advanced && !options.newLoss) bound += tcb.payloadMss;
     sendBytes = Math.min(ssthresh - pipe, bound);
   }
-  tcb.prrCwnd = pipe + Math.max(sendBytes, 0);
+  // "Force a fast retransmit upon entering recovery"; and without SACK one a partial acknowledgement (RFC 6582 §3.2).
+  const forced = tcb.prrSent === 0 || (!tcb.sack && options.advanced);
+  tcb.prrCwnd = pipe + Math.max(sendBytes, forced ? tcb.payloadMss : 0);
 }
 
 /** One record, refilled for each acknowledgement. */

@@ -107,6 +107,8 @@ export class Tcb {
   reoWindowRound = 0;
   reoWindowPersist = 0;
   highestSacked = 0;
+  /** The same before the acknowledgement being processed. */
+  highestSackedBefore = 0;
   /** Peers without SACK: duplicate acknowledgements in a row and the bytes they stand for. */
   dupAcks = 0;
   dupAckBytes = 0;
@@ -139,6 +141,8 @@ export class Tcb {
   readonly deadlines: Float64Array = new Float64Array(TIMER_COUNT).fill(Infinity);
   lastReceivedMs = 0;
   lastSentMs = -1;
+  /** When data or a FIN was sent last (RFC 5681 §4.1). */
+  lastDataMs = -1;
   /** When the oldest unanswered transmission began to wait; moves with every progress. */
   progressMs = 0;
   keepAliveMs = 0;
