@@ -95,6 +95,7 @@ export class MultipathConnection implements ByteStream {
   readonly subflows: Subflow[] = [];
   /** Ended for the connection, not yet for TCP: TIME-WAIT, or a RST to be sent. */
   readonly lingering: Subflow[] = [];
+  /** A join got so far that either side may have sent data on it. */
   everMultiple = false;
   private nextSubflowId = 0;
   private lonelyMs = Infinity;
@@ -238,9 +239,13 @@ export class MultipathConnection implements ByteStream {
   /** A joined subflow may carry data now. */
   subflowActive(subflow: Subflow, now: number): void {
     subflow.stage = Stage.ACTIVE;
+    this.everMultiple = true;
     this.lonelyMs = Infinity;
     this.afterEstablished(subflow, now);
     this.paths.subflowActive(subflow, now);
+    for (const other of [...this.subflows]) {
+      if (other !== subflow && other.tcb.state === State.CLOSE_WAIT) this.subflowFinished(other, now);
+    }
     this.owner.notice({ type: 'subflow', subflow: subflow.info() });
     if (this.dataFinDsn >= 0 && this.isFinished) this.closeSubflows();
   }
@@ -412,7 +417,7 @@ export class MultipathConnection implements ByteStream {
       if (subflow.tcb.networkInterface.id !== interfaceId) continue;
       if (subflow.stage === Stage.ACTIVE) {
         // RFC 8684 §3.4.2: "A subflow that is still functioning MUST be closed with a FIN exchange"
-        this.retire(subflow);
+        this.retire(subflow, now);
       } else if (subflow.stage !== Stage.CLOSING) {
         subflow.reset({ reason: ResetReason.ADMINISTRATIVE, text: 'the path was taken away' }, now);
       }
@@ -566,6 +571,7 @@ export class MultipathConnection implements ByteStream {
       return;
     }
     if (this.rcvDataFin < 0) this.rcvDataFin = dsn;
+    if (this.bestOpenSubflow() !== null) this.lonelyMs = Infinity;
     if (this.receiveBuffer.next !== this.rcvDataFin) return;
     this.isPeerFinished = true;
     this.ackEverywhere();
@@ -654,7 +660,7 @@ export class MultipathConnection implements ByteStream {
   }
 
   /** The peer has sent a FIN on a subflow: nothing more comes from there, so it is closed on our side as well. */
-  subflowFinished(subflow: Subflow, _now: number): void {
+  subflowFinished(subflow: Subflow, now: number): void {
     if (subflow.tcb.state === State.TIME_WAIT) return;
     if (this.fastclose?.subflow === subflow) {
       // The peer closes as plain TCP does and has not understood MP_FASTCLOSE: it must not take this for an end.
@@ -665,19 +671,28 @@ export class MultipathConnection implements ByteStream {
     }
     const alone = !this.subflows.some(s => s !== subflow && s.isOpen);
     // RFC 8684 §3.3.3: "a host MUST NOT close all functioning subflows unless it is safe to do so". The other half of
-    // this one still carries what we have to send.
-    if (alone && (this.dataUna < this.sendBuffer.end || this.dataFinDue)) return;
-    if (subflow.isOpen) this.retire(subflow);
+    // this one still carries what we have to send, and the acknowledgement of the peer's DATA_FIN.
+    if (alone && !this.isDone) {
+      if (this.rcvDataFin < 0) this.startLonelyTimer(now);
+      return;
+    }
+    if (subflow.isOpen) this.retire(subflow, now);
     else subflow.tcb.shutdown();
   }
 
   /** No new data on this subflow: a FIN follows what is in flight, which others repeat in case it gets stuck. */
-  private retire(subflow: Subflow): void {
+  private retire(subflow: Subflow, now: number): void {
     subflow.stage = Stage.CLOSING;
     subflow.suspectMs = Infinity;
     subflow.tcb.orphaned = true;
     subflow.tcb.shutdown();
     this.reinjectFrom(subflow);
+    if (!this.isDone && !this.subflows.some(s => s.isOpen)) this.startLonelyTimer(now);
+  }
+
+  /** No subflow is left to send on: one must come back in time. */
+  private startLonelyTimer(now: number): void {
+    if (this.lonelyMs === Infinity) this.lonelyMs = now + this.env.config.closeTimeoutMs;
   }
 
   /** A subflow has ended, in order or not. */
@@ -699,13 +714,13 @@ export class MultipathConnection implements ByteStream {
       return;
     }
     const refused = subflow.peerReset !== null && !subflow.peerReset.transient;
-    this.paths.subflowClosed(subflow, refused && neverOpened, now);
+    this.paths.subflowClosed(subflow, { neverOpened, permanent: refused && neverOpened }, now);
     if (this.subflows.some(s => s.isOpen)) return;
     if (neverOpened && refused) {
       // The peer does not know the connection any more.
       this.finish({ code: 'ECONNRESET', text: `the peer has lost the connection (${text})` });
-    } else if (this.lonelyMs === Infinity) {
-      this.lonelyMs = now + this.env.config.closeTimeoutMs;
+    } else {
+      this.startLonelyTimer(now);
     }
   }
 
@@ -765,6 +780,14 @@ export class MultipathConnection implements ByteStream {
     this.paths.stop();
     this.owner.tokenDropped(this.localKey.token);
     subflow.stage = Stage.ACTIVE;
+    // Joins under way are given up without a word: what the peer sends to them is answered with a RST.
+    for (const other of [...this.subflows]) {
+      if (other === subflow) continue;
+      other.tcb.abort();
+      this.drop(other);
+    }
+    for (const { tcb } of this.lingering) this.owner.tcbReleased(tcb);
+    this.lingering.length = 0;
     this.owner.fellBack(plain, info);
   }
 
@@ -800,7 +823,6 @@ export class MultipathConnection implements ByteStream {
     subflow.tcb = tcb;
     tcb.noDelay = this.noDelay;
     this.subflows.push(subflow);
-    if (this.subflows.length > 1) this.everMultiple = true;
     return subflow;
   }
 

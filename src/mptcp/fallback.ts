@@ -2,7 +2,7 @@
 // Falling back swaps the object in the TCP extension slot for a plain stream over the same buffers.
 // Before: handshake, options-in, receive. After: tcp/plain-stream.
 
-import { PlainStream, type PlainStreamOptions } from '../tcp/index.ts';
+import { PlainStream, type PlainStreamOptions, transmitAck } from '../tcp/index.ts';
 import { DssFlag, Mp, type Segment } from '../wire/index.ts';
 import type { MultipathConnection } from './connection.ts';
 import type { FallbackInfo } from './observation.ts';
@@ -61,25 +61,44 @@ interface FallbackOptions extends FallbackInfo {
 class FallbackStream extends PlainStream {
   private readonly connection: MultipathConnection;
   private readonly subflow: Subflow;
-  private announcements: number;
-  private failDsn: number;
+  /** Times that the infinite mapping, and MP_FAIL, may still be sent. */
+  private mappingsLeft: number;
+  private failsLeft: number;
+  private readonly failDsn: number;
   private readonly infiniteSsn: number;
+  /** RFC 8684 §3.7: an MP_FAIL is owed, and must not be displaced by data. */
+  private failOwed: boolean;
 
   constructor(options: PlainStreamOptions & { subflow: Subflow; announce: boolean; failDsn: number }) {
     super(options);
     this.subflow = options.subflow;
     this.connection = options.subflow.connection;
-    this.announcements = options.announce || options.failDsn >= 0 ? ANNOUNCEMENTS : 0;
+    this.mappingsLeft = options.announce ? ANNOUNCEMENTS : 0;
+    this.failOwed = options.failDsn >= 0;
+    // Repeated by the side that found the damage; the other answers once.
+    this.failsLeft = this.failOwed ? (options.announce ? 1 : ANNOUNCEMENTS) : 0;
     this.failDsn = options.failDsn;
-    this.infiniteSsn = options.announce ? options.subflow.tcb.sndUna : -1;
+    this.infiniteSsn = options.subflow.tcb.sndUna;
+  }
+
+  override transmit(out: Uint8Array, offset: number, now: number): number {
+    if (this.failOwed) {
+      this.failOwed = false;
+      this.tcb.ackPending = true;
+      const written = transmitAck(this.tcb, out, offset, now);
+      if (written > 0) return written;
+    }
+    return super.transmit(out, offset, now);
   }
 
   override dataOptions(segment: Segment, ssn: number, length: number, now: number): void {
-    if (this.infiniteSsn < 0 || this.announcements <= 0 || ssn + length <= this.infiniteSsn) {
-      super.dataOptions(segment, ssn, length, now);
-      return;
-    }
-    this.announcements--;
+    if (ssn + length > this.infiniteSsn) this.infiniteMapping(segment);
+    else super.dataOptions(segment, ssn, length, now);
+  }
+
+  private infiniteMapping(segment: Segment): void {
+    if (this.mappingsLeft <= 0) return;
+    this.mappingsLeft--;
     const sequence = this.connection.localSequence;
     const dsn = this.infiniteSsn + this.sendShift;
     dataAck(this.subflow, segment);
@@ -94,8 +113,12 @@ class FallbackStream extends PlainStream {
   }
 
   override ackOptions(segment: Segment, _now: number): void {
-    if (this.failDsn < 0 || this.announcements <= 0) return;
-    this.announcements--;
+    if (this.failsLeft <= 0) {
+      // Also without data, for a side that only receives has no other way to say it.
+      this.infiniteMapping(segment);
+      return;
+    }
+    this.failsLeft--;
     segment.mp = Mp.FAIL;
     segment.failDsnHi = this.connection.remoteSequence.wireHi(this.failDsn);
     segment.failDsnLo = this.connection.remoteSequence.wireLo(this.failDsn);
@@ -105,16 +128,17 @@ class FallbackStream extends PlainStream {
   override received(segment: Segment, ssn: number, ack: number, now: number): boolean {
     if ((segment.mp & Mp.DSS) !== 0 && (segment.dssFlags & DssFlag.MAP) !== 0 && segment.dataLength === 0) {
       // The peer has understood.
-      this.failDsn = -1;
+      this.failsLeft = 0;
     }
+    // The peer goes on signalling what does not arrive here: tell it once more.
+    if (this.mappingsLeft > 0 && segment.payloadLength === 0) this.tcb.ackPending = true;
     return super.received(segment, ssn, ack, now);
   }
 }
 
-/** True while the connection has one subflow only and never had another: all data in flight is contiguous. */
+/** True while the connection never had another subflow that could carry data: all in flight is contiguous. */
 function isSingle(subflow: Subflow): boolean {
-  const connection = subflow.connection;
-  return subflow.initial && !connection.everMultiple && connection.subflows.length === 1;
+  return subflow.initial && !subflow.connection.everMultiple;
 }
 
 /** Continues as plain TCP on this subflow. True: the TCP connection lives on. */
@@ -146,8 +170,10 @@ export function fallBack(subflow: Subflow, options: FallbackOptions, now: number
   insertStaged(subflow);
   if (connection.dataFinDsn >= 0) tcb.shutdown();
   if (connection.isAbandoned) tcb.orphan(now);
-  if (options.failDsn !== undefined) tcb.ackPending = true;
+  if (options.failDsn !== undefined || options.announce) tcb.ackPending = true;
   connection.becomePlain(plain, subflow, { cause: options.cause, seenBy: options.seenBy });
+  // RFC 8684 §3.7: from here on "only use subflow ACKs to clear its send buffer".
+  plain.acknowledged(tcb.sndUna, now);
   return true;
 }
 

@@ -148,6 +148,7 @@ function joinAnswered(subflow: Subflow, segment: Segment, now: number): boolean 
   subflow.remoteAddressId = segment.joinAddressId;
   subflow.remoteBackup = segment.joinBackup;
   subflow.stage = Stage.PRE_ESTABLISHED;
+  connection.everMultiple = true;
   join.thirdAckMs = now + subflow.tcb.rtt.rtoMs;
   return true;
 }

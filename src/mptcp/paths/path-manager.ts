@@ -177,13 +177,14 @@ export class PathManager {
     }
   }
 
-  /** A subflow is gone. `permanent`: the peer does not want another one here. */
-  subflowClosed(subflow: Subflow, permanent: boolean, now: number): void {
+  /** A subflow is gone. `neverOpened`: its handshake failed; `permanent`: the peer wants no other one here. */
+  subflowClosed(subflow: Subflow, how: { neverOpened: boolean; permanent: boolean }, now: number): void {
     const plan = this.planOf(subflow);
     if (plan === undefined) return;
     if (plan.replacement === subflow) plan.replacement = null;
     else plan.subflow = null;
-    if (permanent) {
+    // RFC 8684 §3.4.1: after a failed attempt, an advertised address is left alone until it is advertised again.
+    if (how.permanent || (how.neverOpened && plan.remoteId >= 0)) {
       this.plans.splice(this.plans.indexOf(plan), 1);
       return;
     }
