@@ -165,11 +165,11 @@ export class Peer {
   }
 
   /** The host opens a connection to the peer's port; returns what it sends. */
-  connect(): Packet[] {
+  connect(options: { keepAliveMs?: number } = {}): Packet[] {
     this.hostPort = EPHEMERAL;
     const remote = { address: this.options.peerAddress ?? PEER, port: this.port };
     const paths = [{ interfaceId: this.interfaceId }];
-    this.connection = this.host.connect({ remote, paths, multipath: false }, this.now);
+    this.connection = this.host.connect({ remote, paths, multipath: false, ...options }, this.now);
     return this.sent();
   }
 

@@ -1,0 +1,250 @@
+// The data structures below a connection against models a page long: random operations, every answer compared.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { RangeSet } from '../../src/tcp/range-set.ts';
+import { ReceiveBuffer } from '../../src/tcp/receive-buffer.ts';
+import { SendBuffer } from '../../src/tcp/send-buffer.ts';
+import { Sent, SentQueue } from '../../src/tcp/sent-queue.ts';
+import { windowScaleFor } from '../../src/tcp/tcb.ts';
+import { byteAt } from './peer.ts';
+
+const runs = { numRuns: 400 };
+
+test('RangeSet: like a set of numbers', () => {
+  const span = fc.tuple(fc.nat(60), fc.nat(15)).map(([a, n]) => [a, a + n] as const);
+  const operation = fc.record({ kind: fc.constantFrom('add', 'add', 'remove'), span });
+  fc.assert(
+    fc.property(fc.array(operation, { maxLength: 60 }), operations => {
+      const set = new RangeSet();
+      const model = new Set<number>();
+      for (const { kind, span } of operations) {
+        const [start, end] = span;
+        const before = model.size;
+        for (let i = start; i < end; i++) kind === 'add' ? model.add(i) : model.delete(i);
+        if (kind === 'add') assert.equal(set.add(start, end), model.size - before);
+        else set.remove(start, end);
+        assert.equal(set.bytes, model.size);
+        for (let i = 0; i < 80; i++) {
+          assert.equal(set.contains(i, i + 1), model.has(i));
+          const next = set.firstEndingAfter(i);
+          if (next > 0) assert.ok(set.end(next - 1) <= i);
+          if (next < set.count) assert.ok(set.end(next) > i);
+        }
+        // Sorted, disjoint, not even touching.
+        for (let i = 0; i < set.count; i++) {
+          assert.ok(set.start(i) < set.end(i));
+          if (i > 0) assert.ok(set.end(i - 1) < set.start(i));
+        }
+      }
+    }),
+    runs,
+  );
+});
+
+test('SendBuffer: like one long array', () => {
+  const limit = 40_000;
+  const operation = fc.oneof(
+    fc.record({ kind: fc.constant('write' as const), n: fc.nat(30_000) }),
+    fc.record({ kind: fc.constant('release' as const), n: fc.nat(30_000) }),
+    fc.record({ kind: fc.constant('copy' as const), n: fc.nat(30_000) }),
+  );
+  fc.assert(
+    fc.property(fc.array(operation, { maxLength: 40 }), operations => {
+      const buffer = new SendBuffer({ firstOffset: 1, limitBytes: limit });
+      let start = 1;
+      let end = 1;
+      for (const { kind, n } of operations) {
+        if (kind === 'write') {
+          const bytes = Uint8Array.from({ length: n }, (_, i) => byteAt(end + i));
+          const room = limit - (end - start);
+          assert.equal(buffer.freeBytes, room);
+          assert.equal(buffer.write(bytes, 0, n), Math.min(n, room));
+          end += Math.min(n, room);
+        } else if (kind === 'release') {
+          buffer.release(start + n);
+          start = Math.min(start + n, end);
+        } else if (end > start) {
+          const from = start + (n % (end - start));
+          const length = Math.min(end - from, 1 + (n % 5000));
+          const out = new Uint8Array(length);
+          buffer.copy(from, length, out, 0);
+          for (let i = 0; i < length; i += 97) assert.equal(out[i], byteAt(from + i));
+          assert.equal(out[length - 1], byteAt(from + length - 1));
+        }
+        assert.deepEqual([buffer.start, buffer.end], [start, end]);
+        assert.ok(buffer.capacityBytes <= 65_536);
+      }
+    }),
+    { numRuns: 100 },
+  );
+});
+
+test('ReceiveBuffer: like one long array with holes; nothing is accepted beyond what was offered', () => {
+  const limit = 3000;
+  const operation = fc.oneof(
+    fc.record({ kind: fc.constant('insert' as const), at: fc.nat(4000), n: fc.nat(900) }),
+    fc.record({ kind: fc.constant('read' as const), at: fc.constant(0), n: fc.nat(1500) }),
+    fc.record({ kind: fc.constant('offer' as const), at: fc.nat(4), n: fc.nat(500) }),
+  );
+  fc.assert(
+    fc.property(fc.array(operation, { maxLength: 80 }), operations => {
+      const buffer = new ReceiveBuffer({ firstOffset: 1, limitBytes: limit });
+      const have = new Set<number>();
+      let read = 1;
+      let next = 1;
+      for (const { kind, at, n } of operations) {
+        if (kind === 'insert') {
+          const start = Math.max(1, read - 500) + at;
+          const end = Math.min(start + n, Math.max(read + limit, buffer.rightEdge));
+          const bytes = Uint8Array.from({ length: n }, (_, i) => byteAt(start + i));
+          let fresh = 0;
+          for (let i = Math.max(start, next); i < end; i++) {
+            if (!have.has(i)) fresh++;
+            have.add(i);
+          }
+          assert.equal(buffer.insert(start, bytes, 0, n), fresh);
+          while (have.has(next)) next++;
+        } else if (kind === 'read') {
+          const out = new Uint8Array(n);
+          const taken = buffer.read(out, 0, n);
+          assert.equal(taken, Math.min(n, next - read));
+          for (let i = 0; i < taken; i++) assert.equal(out[i], byteAt(read + i));
+          read += taken;
+        } else {
+          const unit = 2 ** at;
+          const edge = next + buffer.offer(at, n) * unit;
+          assert.ok(edge <= Math.max(read + limit, buffer.rightEdge), 'more is promised than fits');
+          assert.ok(buffer.rightEdge <= read + limit + unit);
+        }
+        assert.deepEqual([buffer.readOffset, buffer.next], [read, next]);
+        assert.equal(buffer.readableBytes, next - read);
+        assert.ok(buffer.capacityBytes <= 16_384);
+        for (let i = 0; i < 30; i++)
+          assert.equal(buffer.has(next + i * 100, next + i * 100 + 1), have.has(next + i * 100));
+      }
+    }),
+    runs,
+  );
+});
+
+test('ReceiveBuffer: the first copy of a byte wins', () => {
+  const buffer = new ReceiveBuffer({ firstOffset: 1, limitBytes: 1000 });
+  buffer.insert(11, new Uint8Array(10).fill(1), 0, 10);
+  buffer.insert(1, new Uint8Array(30).fill(2), 0, 30);
+  const out = new Uint8Array(30);
+  assert.equal(buffer.read(out, 0, 30), 30);
+  assert.deepEqual(
+    [out.subarray(0, 10), out.subarray(10, 20), out.subarray(20)].map(part => [...new Set(part)]),
+    [[2], [1], [2]],
+  );
+});
+
+interface Entry {
+  start: number;
+  length: number;
+  time: number;
+  flags: number;
+}
+
+test('SentQueue: like an array of entries', () => {
+  const operation = fc.record({
+    kind: fc.constantFrom('append', 'append', 'ack', 'split', 'sacked', 'lost', 'resent', 'allLost'),
+    a: fc.nat(1000),
+    n: fc.integer({ min: 1, max: 400 }),
+  });
+  fc.assert(
+    fc.property(fc.array(operation, { maxLength: 120 }), operations => {
+      const queue = new SentQueue();
+      const model: Entry[] = [];
+      let next = 1;
+      let now = 0;
+      for (const { kind, a, n } of operations) {
+        now++;
+        const i = model.length > 0 ? a % model.length : -1;
+        if (kind === 'append') {
+          queue.append(next, n, now, 0);
+          model.push({ start: next, length: n, time: now, flags: 0 });
+          next += n;
+        } else if (i < 0) {
+          continue;
+        } else if (kind === 'ack') {
+          acknowledge(queue, model, n);
+        } else if (kind === 'split' && model[i].length > 1) {
+          const at = 1 + (n % (model[i].length - 1));
+          queue.splitAt(i, model[i].start + at);
+          const entry = model[i];
+          model.splice(
+            i,
+            1,
+            { ...entry, length: at },
+            { ...entry, start: entry.start + at, length: entry.length - at },
+          );
+        } else {
+          mark(queue, model, kind, i, now);
+        }
+        compare(queue, model);
+      }
+    }),
+    runs,
+  );
+});
+
+function acknowledge(queue: SentQueue, model: Entry[], n: number): void {
+  if (n >= model[0].length) {
+    queue.shift();
+    model.shift();
+  } else {
+    queue.trimHead(n);
+    model[0].start += n;
+    model[0].length -= n;
+  }
+}
+
+function mark(queue: SentQueue, model: Entry[], kind: string, i: number, now: number): void {
+  if (kind === 'sacked') {
+    queue.markSacked(i);
+    model[i].flags = (model[i].flags & ~Sent.LOST) | Sent.SACKED;
+  } else if (kind === 'lost' && (model[i].flags & Sent.SACKED) === 0) {
+    queue.markLost(i);
+    model[i].flags |= Sent.LOST;
+  } else if (kind === 'resent' && (model[i].flags & Sent.SACKED) === 0) {
+    queue.markResent(i, now);
+    model[i].flags = (model[i].flags & ~Sent.LOST) | Sent.RETRANSMITTED;
+    model[i].time = now;
+  } else if (kind === 'allLost') {
+    queue.markAllLost();
+    for (const entry of model) entry.flags = (entry.flags & ~Sent.SACKED) | Sent.LOST;
+  }
+}
+
+function compare(queue: SentQueue, model: readonly Entry[]): void {
+  assert.equal(queue.count, model.length);
+  const sum = (flag: number): number =>
+    model.reduce((s, e) => s + ((e.flags & flag) !== 0 ? e.length : 0), 0);
+  assert.equal(queue.sackedBytes, sum(Sent.SACKED));
+  assert.equal(queue.lostBytes, sum(Sent.LOST));
+  const out = Sent.RETRANSMITTED | Sent.SACKED | Sent.LOST;
+  assert.equal(queue.retransmittedOut, model.filter(e => (e.flags & out) === Sent.RETRANSMITTED).length);
+  assert.equal(
+    queue.firstLost(),
+    model.findIndex(e => (e.flags & Sent.LOST) !== 0),
+  );
+  for (const [i, e] of model.entries()) {
+    assert.deepEqual(
+      [queue.start(i), queue.length(i), queue.sentMs(i), queue.flags(i)],
+      [e.start, e.length, e.time, e.flags],
+    );
+    assert.equal(queue.find(e.start), i);
+    assert.equal(queue.find(e.start + e.length - 1), i);
+  }
+}
+
+test('window scale: the smallest shift whose largest window holds the buffer, at most 14', () => {
+  assert.equal(windowScaleFor(65_535), 0);
+  assert.equal(windowScaleFor(65_536), 1);
+  assert.equal(windowScaleFor(65_535 * 64), 6);
+  assert.equal(windowScaleFor(65_535 * 64 + 1), 7);
+  assert.equal(windowScaleFor(2 ** 40), 14);
+});
