@@ -1,8 +1,8 @@
 // The local addresses of this machine, and which of them make paths.
 //
 // Decides: that every address that is neither loopback nor link-local is a path (loopback ones for loopback
-// peers only), that of several IPv6 addresses in one /64 of one device the first will do, and how a path named
-// by the application (an address or a device) finds its address.
+// peers only), that of several IPv6 addresses in one /64 of one device the first will do, and how a path
+// named by the application (an address or a device) finds its address.
 // Read: RFC 4291 §2.5, RFC 8981 §3.4 (why one device has many IPv6 addresses).
 // Walk: api/network watches the list, api/dial and api/session choose from it.
 

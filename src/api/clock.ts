@@ -1,4 +1,5 @@
-// The clock and the timers of the process: the only file of the package that reads the one or sets the others.
+// The clock and the timers of the process: the only file of the package that reads the one or sets the
+// others.
 //
 // Decides: which clock (monotonic milliseconds), and that timers never keep a process alive by themselves.
 // Walk: api/driver asks here; everybody else is handed a driver.
@@ -8,12 +9,16 @@ export function monotonicMs(): number {
   return performance.now();
 }
 
-/** Milliseconds on the wall clock; only to notice that the machine slept while the other clock stood still. */
+/**
+ * Milliseconds on the wall clock; only to notice that the machine slept while the other clock stood still.
+ */
 export function wallClockMs(): number {
   return Date.now();
 }
 
-/** A callback at a later time; one at a time, moved rather than multiplied. Does not keep the process alive. */
+/**
+ * A callback at a later time; one at a time, moved rather than multiplied. Does not keep the process alive.
+ */
 export class Alarm {
   readonly #callback: () => void;
   #timer: NodeJS.Timeout | undefined;

@@ -1,7 +1,8 @@
 // From the options of `connect` to an established connection: names are resolved, paths planned, addresses
 // raced.
 //
-// Decides: what has to be known before the first packet, and that whoever asked may stop asking at any moment.
+// Decides: what has to be known before the first packet, and that whoever asked may stop asking at any
+// moment.
 // Walk: api/socket → here → api/resolve → api/dial → api/session.
 
 import { checkDevices, PathPlan, type PathSpec } from './addresses.ts';

@@ -1,8 +1,9 @@
 // Connecting: every address of the peer is tried, a little after one another, and the first to answer wins.
 //
-// Decides: the order of the attempts (address families take turns, beginning with the resolver's favourite; all
-// over the first path, then all over the second: a Wi-Fi that leads nowhere must not stop a connection that LTE
-// could make), what becomes of the losers (aborted, their ports given back), and what is said when all fail.
+// Decides: the order of the attempts (address families take turns, beginning with the resolver's favourite;
+// all over the first path, then all over the second: a Wi-Fi that leads nowhere must not stop a connection
+// that LTE could make), what becomes of the losers (aborted, their ports given back), and what is said when
+// all fail.
 // Read: RFC 8305 §4 and §5.
 // Walk: api/socket starts it and gets a session; api/session takes over from there.
 
@@ -333,7 +334,10 @@ export function interleaveFamilies(targets: readonly DialTarget[]): DialTarget[]
   return mixed;
 }
 
-/** Puts the path the routing table would choose in front. Without a route the order stays: a rule may know one. */
+/**
+ * Puts the path the routing table would choose in front. Without a route the order stays: a rule may know
+ * one.
+ */
 async function preferredFirst(paths: PlannedPath[], target: DialTarget): Promise<PlannedPath[]> {
   let source: string;
   try {
@@ -345,7 +349,9 @@ async function preferredFirst(paths: PlannedPath[], target: DialTarget): Promise
   return [preferred, ...paths.filter(path => path !== preferred)];
 }
 
-/** The system would use an address that is no path of its own accord: the peer is this machine, or next door. */
+/**
+ * The system would use an address that is no path of its own accord: the peer is this machine, or next door.
+ */
 function unlistedPath(source: string, target: DialTarget): PlannedPath {
   return { address: source, family: target.family, name: source, backup: false, cost: 0 };
 }

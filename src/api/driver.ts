@@ -1,10 +1,11 @@
 // Turns real time and real links into the five verbs of a host.
 //
-// Decides: what a batch is. Everything read in one poll phase of the event loop is received with one reading of
-// the clock; the first of it asks for the end of the turn, where timers that are due expire, endpoints with news
-// are served, packets leave and one timer is set. What an application does in one turn leaves together too.
-// Timers never run where they fire but at the end of that turn, behind the packets that came meanwhile: after a
-// stall or a sleep the network is heard before anything is declared lost.
+// Decides: what a batch is. Everything read in one poll phase of the event loop is received with one reading
+// of the clock; the first of it asks for the end of the turn, where timers that are due expire, endpoints
+// with news are served, packets leave and one timer is set. What an application does in one turn leaves
+// together too.
+// Timers never run where they fire but at the end of that turn, behind the packets that came meanwhile: after
+// a stall or a sleep the network is heard before anything is declared lost.
 // Read: docs/ARCHITECTURE.md on the five verbs.
 // Walk: link → here → host → api/session → api/socket, and back.
 
@@ -62,7 +63,8 @@ export class Driver<H extends DrivenHost = Host> {
   }
 
   /**
-   * The time of this turn, for every call into the host. Asking for it is what makes the end of the turn come:
+   * The time of this turn, for every call into the host. Asking for it is what makes the end of the turn
+   * come:
    * whoever touches the host has asked.
    */
   now(): number {
@@ -195,7 +197,10 @@ export class Driver<H extends DrivenHost = Host> {
     }
   }
 
-  /** One timer, at the next deadline. A timer set too early rings for nothing; moving it on every packet costs more. */
+  /**
+   * One timer, at the next deadline. A timer set too early rings for nothing; moving it on every packet costs
+   * more.
+   */
   #setAlarm(): void {
     const deadlineMs = this.host.nextDeadline();
     if (deadlineMs === Number.POSITIVE_INFINITY) {

@@ -1,7 +1,7 @@
 // The UDP sockets of a server: the same port on one address or on many.
 //
-// Decides: that port 0 means one free port on all addresses, that an address which appears later is listened on
-// too, and that a socket stays open behind a closed server while a connection still uses it.
+// Decides: that port 0 means one free port on all addresses, that an address which appears later is listened
+// on too, and that a socket stays open behind a closed server while a connection still uses it.
 // Walk: api/server opens and closes; link/udp holds the sockets.
 
 import type { LocalAddress } from './addresses.ts';

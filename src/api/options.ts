@@ -1,8 +1,8 @@
 // What an application may ask for, in the argument forms of node:net, checked before anything is done.
 //
-// Decides: defaults, and that a value which makes no sense is an error at once, naming the value and what would
-// do. Options that node:net knows and this package cannot honour are refused rather than ignored; unknown ones
-// are ignored, because `http` hands over all of its own.
+// Decides: defaults, and that a value which makes no sense is an error at once, naming the value and what
+// would do. Options that node:net knows and this package cannot honour are refused rather than ignored;
+// unknown ones are ignored, because `http` hands over all of its own.
 // Walk: api/socket and api/server begin here.
 
 import type { LookupFunction } from 'node:net';

@@ -1,8 +1,8 @@
 // When the network's "port unreachable" is believed about an established connection.
 //
-// Decides: a peer whose process was killed cannot send a reset, its kernel only says that the port is closed. Such
-// a message can be forged by whoever guesses a port, so it counts only when everything agrees: it comes again
-// and again, for every subflow there is, while we wait for an answer, and nothing arrives meanwhile.
+// Decides: a peer whose process was killed cannot send a reset, its kernel only says that the port is closed.
+// Such a message can be forged by whoever guesses a port, so it counts only when everything agrees: it comes
+// again and again, for every subflow there is, while we wait for an answer, and nothing arrives meanwhile.
 // Read: RFC 5927 §4 and §6 (why not at once), RFC 1122 §4.2.3.9.
 // Walk: api/session asks, link/udp heard it.
 

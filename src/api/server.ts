@@ -1,7 +1,8 @@
 // A server as an application knows it, in the shape of `net.Server`.
 //
 // Decides: where it listens (one UDP socket for every local address, because a wildcard socket does not say
-// which address a datagram came to), what becomes of connections beyond `maxConnections`, and when it is closed.
+// which address a datagram came to), what becomes of connections beyond `maxConnections`, and when it is
+// closed.
 // Walk: api/driver tells of connections; api/socket takes each of them.
 
 import { EventEmitter } from 'node:events';

@@ -1,8 +1,8 @@
 // One connection of the host from its first packet to its last, whether or not a socket still looks at it.
 //
-// Decides: what outlives a socket. An application may let go while bytes are still on their way; until the host
-// says that all is over, the session opens the flows the host asks for, offers it addresses that appear, and
-// keeps the process alive.
+// Decides: what outlives a socket. An application may let go while bytes are still on their way; until the
+// host says that all is over, the session opens the flows the host asks for, offers it addresses that appear,
+// and keeps the process alive.
 // Walk: api/driver → here → api/socket; api/dial and api/server make sessions.
 
 import { type Connection, Ready } from '../host/index.ts';

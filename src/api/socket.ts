@@ -1,8 +1,8 @@
 // A connection as an application knows it: a Duplex in the shape of `net.Socket`, with `multipath` besides.
 //
 // Decides: how streams meet the host. Reading pulls from the connection, so a reader that stops closes the
-// window; a write calls back when the host has taken its bytes; destroying lets go of the connection, which the
-// session behind it still brings to its end.
+// window; a write calls back when the host has taken its bytes; destroying lets go of the connection, which
+// the session behind it still brings to its end.
 // Walk: api/session tells of news; connection.read and connection.write go down into the host.
 
 import { addAbortSignal, Duplex } from 'node:stream';
@@ -117,7 +117,9 @@ export class Socket extends Duplex implements SessionClient {
     return this.#bytesAccepted + this.#pending.bytesLeft + this.#bytesBuffered();
   }
 
-  /** Bytes written that the peer has not acknowledged yet; what is still in the stream's buffer not counted. */
+  /**
+   * Bytes written that the peer has not acknowledged yet; what is still in the stream's buffer not counted.
+   */
   get unacknowledgedBytes(): number {
     return this.#session?.connection.unacknowledgedBytes ?? 0;
   }
@@ -372,7 +374,9 @@ export class Socket extends Duplex implements SessionClient {
     this.#active();
   }
 
-  /** Fills the stream's buffer before anybody reads, as node:net does: the end of a silent peer is heard too. */
+  /**
+   * Fills the stream's buffer before anybody reads, as node:net does: the end of a silent peer is heard too.
+   */
   #startReading(): void {
     if (!this.isPaused()) this.read(0);
     this.#pull();
@@ -402,9 +406,10 @@ export class Socket extends Duplex implements SessionClient {
   }
 
   /**
-   * Without `allowHalfOpen` the end of the peer ends the writable side. Duplex would do so on the spot, and TLS,
-   * which is a reader and writer of this stream like any other, would lose what it still has to write: so Duplex
-   * is told that half-open is fine, once the end is there, and the side is ended here when nobody writes.
+   * Without `allowHalfOpen` the end of the peer ends the writable side. Duplex would do so on the spot, and
+   * TLS, which is a reader and writer of this stream like any other, would lose what it still has to write:
+   * so Duplex is told that half-open is fine, once the end is there, and the side is ended here when nobody
+   * writes.
    */
   #followEndOfPeer(allowHalfOpen: boolean): void {
     let halfOpen = allowHalfOpen;

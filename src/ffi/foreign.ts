@@ -1,11 +1,13 @@
-// What this package asks of a foreign function interface, whichever provides it: calls into the C library of the
-// process, errno of the last one, and being told when a descriptor is readable.
+// What this package asks of a foreign function interface, whichever provides it: calls into the C library of
+// the process, errno of the last one, and being told when a descriptor is readable.
 //
-// Decides: the few types that calls may have. 64-bit integers are left out on purpose – one provider wants BigInts
-// for them – and are not needed: sizes stay far below 2³² and results below 2³¹.
+// Decides: the few types that calls may have. 64-bit integers are left out on purpose – one provider wants
+// BigInts for them – and are not needed: sizes stay far below 2³² and results below 2³¹.
 // Walk: link/tun (and kernel) ask load.ts for one of these; koffi.ts and node-ffi.ts provide it.
 
-/** `size` is C's size_t, as a number below 2³². `bytes` is the address of a Uint8Array, valid during the call. */
+/**
+ * `size` is C's size_t, as a number below 2³². `bytes` is the address of a Uint8Array, valid during the call.
+ */
 export type ArgumentType = 'i32' | 'u32' | 'size' | 'bytes' | 'text';
 
 /** A C function. Its result is the low 32 bits of what it returns, signed. */
@@ -19,8 +21,9 @@ export interface Foreign {
   /** errno of the last call; to be read before anything else happens. */
   errno(): number;
   /**
-   * Calls `onReadable` in the event loop whenever the descriptor is readable, or broken, and until it has been
-   * read empty. Does not keep the process alive. Must be closed before the descriptor is; one per descriptor.
+   * Calls `onReadable` in the event loop whenever the descriptor is readable, or broken, and until it has
+   * been read empty. Does not keep the process alive. Must be closed before the descriptor is; one per
+   * descriptor.
    */
   poll(fd: number, onReadable: () => void): Poll;
 }

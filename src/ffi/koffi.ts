@@ -1,8 +1,8 @@
 // The package koffi as foreign function interface, with its libuv polling.
 //
 // Decides: what of koffi is relied on. `koffi.node.poll` is not documented and may change, hence the pinned
-// version; it is wrapped here and nowhere else. A poll handle that is garbage collected stops without a word, so
-// every open one is kept in a set; libuv asserts when a descriptor is closed before its handle.
+// version; it is wrapped here and nowhere else. A poll handle that is garbage collected stops without a word,
+// so every open one is kept in a set; libuv asserts when a descriptor is closed before its handle.
 // Walk: load.ts tries this after node-ffi.ts.
 
 import { createRequire } from 'node:module';

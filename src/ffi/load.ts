@@ -1,8 +1,8 @@
-// Finds a foreign function interface, on first use and never at import: Node's own where it is built in, else the
-// package koffi where it is installed.
+// Finds a foreign function interface, on first use and never at import: Node's own where it is built in, else
+// the package koffi where it is installed.
 //
-// Decides: the order (node:ffi needs no native package), that the answer is remembered, and the words of the one
-// error there is. node:ffi prints Node's warning about experimental features when it is first used.
+// Decides: the order (node:ffi needs no native package), that the answer is remembered, and the words of the
+// one error there is. node:ffi prints Node's warning about experimental features when it is first used.
 // Walk: link/tun and kernel come here; see foreign.ts for what they get.
 
 import type { Foreign } from './foreign.ts';

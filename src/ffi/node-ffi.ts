@@ -1,7 +1,7 @@
 // Node's own foreign function interface (node:ffi, built in from Node 26 on).
 //
-// Decides: how its gaps are filled. It has no errno: the address of the C library's errno of this thread is asked
-// for once, and read after each call. It has no polling: see waker.ts.
+// Decides: how its gaps are filled. It has no errno: the address of the C library's errno of this thread is
+// asked for once, and read after each call. It has no polling: see waker.ts.
 // Walk: load.ts tries this first.
 
 import type { ArgumentType, Foreign, NativeFunction, Poll } from './foreign.ts';
@@ -53,8 +53,8 @@ class NodeForeign implements Foreign {
 }
 
 /**
- * `size` as a 32-bit number: the 64-bit register it travels in is cleared above it on every platform there is,
- * and 64 bits would have to be a BigInt, made anew for every call.
+ * `size` as a 32-bit number: the 64-bit register it travels in is cleared above it on every platform there
+ * is, and 64 bits would have to be a BigInt, made anew for every call.
  */
 const FFI_TYPES: Readonly<Record<ArgumentType, string>> = {
   i32: 'int32',

@@ -1,9 +1,10 @@
-// Tells when a descriptor is readable without a native module: a TCP handle of Node's is opened on it, and reads
-// into a buffer of no length.
+// Tells when a descriptor is readable without a native module: a TCP handle of Node's is opened on it, and
+// reads into a buffer of no length.
 //
-// Decides: how libuv is made to report without reading. It polls any descriptor a stream handle was opened on; when
-// that is readable it asks for memory, and given none it reports ENOBUFS, having read nothing, and polls on. Node's
-// handles are not public; what is used of them has been the same from Node 20 to 26, and is checked when it is used.
+// Decides: how libuv is made to report without reading. It polls any descriptor a stream handle was opened
+// on; when that is readable it asks for memory, and given none it reports ENOBUFS, having read nothing, and
+// polls on. Node's handles are not public; what is used of them has been the same from Node 20 to 26, and is
+// checked when it is used.
 // Walk: node-ffi.ts polls with this.
 
 import { Socket } from 'node:net';

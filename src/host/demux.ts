@@ -1,5 +1,6 @@
-// Decides which connection a segment belongs to: a hash table over interface, ports and remote address, chained
-// through the blocks themselves so that a lookup allocates nothing. Before: host.receive. After: tcp/input.
+// Decides which connection a segment belongs to: a hash table over interface, ports and remote address,
+// chained through the blocks themselves so that a lookup allocates nothing. Before: host.receive. After:
+// tcp/input.
 
 import type { Tcb } from '../tcp/index.ts';
 import type { Segment } from '../wire/index.ts';

@@ -1,5 +1,6 @@
-// Decides how packets, timers and applications meet: the five verbs of the core (receive, transmit, nextDeadline,
-// expire, nextReady). Owns interfaces, ports, listeners, tokens and connections; no clock, no I/O.
+// Decides how packets, timers and applications meet: the five verbs of the core (receive, transmit,
+// nextDeadline, expire, nextReady). Owns interfaces, ports, listeners, tokens and connections; no clock, no
+// I/O.
 // Before on the walk: link (in), api/socket (out). After: tcp/input (in), link (out).
 
 import {
@@ -217,8 +218,8 @@ export class Host {
         this.deliver(tcb, segment, networkInterface, now);
         return;
       }
-      // Its own reset has not left yet and says more than an answer to this, which would overtake it: a kernel that
-      // is still sending would be told of a lost subflow instead of the end (MP_FASTCLOSE).
+      // Its own reset has not left yet and says more than an answer to this, which would overtake it: a
+      // kernel that is still sending would be told of a lost subflow instead of the end (MP_FASTCLOSE).
       if (tcb.resetPending && (segment.flags & Flag.SYN) === 0) return;
       // It has ended and not been settled yet: its four values are free for a successor.
       if ((segment.flags & Flag.SYN) !== 0) this.releaseTcb(tcb);
@@ -226,7 +227,10 @@ export class Host {
     this.unknown(segment, networkInterface, now);
   }
 
-  /** Verb 2: writes one raw IP packet of at most 65,535 bytes; returns its length, 0 when nothing is to be sent. */
+  /**
+   * Verb 2: writes one raw IP packet of at most 65,535 bytes; returns its length, 0 when nothing is to be
+   * sent.
+   */
   transmit(out: Uint8Array, offset: number, now: number): number {
     const reset = this.resets.transmit(out, offset);
     if (reset > 0) return reset;
@@ -278,7 +282,10 @@ export class Host {
     return this.released.shift();
   }
 
-  /** Opens a connection. Throws HostError for impossible options; network failures come as CLOSED with `error`. */
+  /**
+   * Opens a connection. Throws HostError for impossible options; network failures come as CLOSED with
+   * `error`.
+   */
   connect(options: ConnectOptions, now: number): Connection {
     const first = options.paths[0];
     if (first === undefined) throw new HostError('EINVAL', 'connect needs at least one path');

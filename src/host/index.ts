@@ -1,6 +1,7 @@
 /**
- * `mptcp/core`: the whole stack without I/O. Raw IP packets in and out, `now` (ms, monotonic) an argument, the next
- * deadline queryable, entropy injected. See docs/ARCHITECTURE.md for the five verbs and docs/api/core.md.
+ * `mptcp/core`: the whole stack without I/O. Raw IP packets in and out, `now` (ms, monotonic) an argument,
+ * the next deadline queryable, entropy injected. See docs/ARCHITECTURE.md for the five verbs and
+ * docs/api/core.md.
  */
 
 export type { FlowRequest, MultipathInfo, Notice, PathOptions, SubflowInfo } from '../mptcp/index.ts';

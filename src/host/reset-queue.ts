@@ -1,5 +1,5 @@
-// Decides the answer to segments that belong to no connection: a RST (RFC 9293 §3.10.7.1), with the reason for a
-// refused MP_JOIN (RFC 8684 §3.2, §3.6). Limited in rate; never an answer to a RST.
+// Decides the answer to segments that belong to no connection: a RST (RFC 9293 §3.10.7.1), with the reason
+// for a refused MP_JOIN (RFC 8684 §3.2, §3.6). Limited in rate; never an answer to a RST.
 
 import { ResetReason } from '../mptcp/index.ts';
 import type { Environment, NetworkInterface } from '../tcp/index.ts';

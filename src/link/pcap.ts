@@ -1,9 +1,9 @@
-// Records what passes one or several links as pcapng, for Wireshark and tcpdump: the raw IP packets that the host
-// sends and receives, one interface of the capture a link.
+// Records what passes one or several links as pcapng, for Wireshark and tcpdump: the raw IP packets that the
+// host sends and receives, one interface of the capture a link.
 //
-// Decides: that packets are shown as the host sees them – super-segments whole, TCP-in-UDP as the TCP it carries –
-// with TCP checksums filled in where the carrier would have done it. The file is whoever's `write` it is given;
-// the time is told, since links own no clock.
+// Decides: that packets are shown as the host sees them – super-segments whole, TCP-in-UDP as the TCP it
+// carries – with TCP checksums filled in where the carrier would have done it. The file is whoever's `write`
+// it is given; the time is told, since links own no clock.
 // Walk: wraps a link on its way to api/driver; pcapng.ts is the format.
 
 import { decodePacket, Segment, writeChecksum } from '../wire/index.ts';

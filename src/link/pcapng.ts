@@ -1,14 +1,15 @@
-// The pcapng file format, as much of it as a capture of raw IP packets needs: a section, one interface a path,
-// packets with a time and a direction, and nothing to be said at the end.
+// The pcapng file format, as much of it as a capture of raw IP packets needs: a section, one interface a
+// path, packets with a time and a direction, and nothing to be said at the end.
 //
-// Decides: little-endian blocks, link type RAW (the packet's first byte is the IP version), times in microseconds.
+// Decides: little-endian blocks, link type RAW (the packet's first byte is the IP version), times in
+// microseconds.
 // Read: draft-ietf-opsawg-pcapng §3, §4.1 (section), §4.2 (interface), §4.3 (packet).
 // Walk: pcap.ts describes what passes a link with these.
 
 /**
- * Packets that begin with their IP header. The registered number is 101, but libpcap (1.10, and so tcpdump) turns
- * the first interface's into its own, 12, and then finds every further 101 "different from the type of the first
- * interface". 12 is understood by it and by Wireshark alike, for any number of interfaces.
+ * Packets that begin with their IP header. The registered number is 101, but libpcap (1.10, and so tcpdump)
+ * turns the first interface's into its own, 12, and then finds every further 101 "different from the type of
+ * the first interface". 12 is understood by it and by Wireshark alike, for any number of interfaces.
  */
 export const LINKTYPE_RAW = 12;
 

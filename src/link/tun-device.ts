@@ -1,8 +1,9 @@
 // Opens a Linux TUN device: a network interface whose packets this process reads and writes.
 //
-// Decides: how the device is asked for (raw IP packets; with offload behind a virtio header of 12 bytes, which keeps
-// IP headers aligned), what it is told we can do (checksums and segmentation, both ways), and the one clear error
-// when something is missing: the device file, the right to use it, or calls into the C library.
+// Decides: how the device is asked for (raw IP packets; with offload behind a virtio header of 12 bytes,
+// which keeps IP headers aligned), what it is told we can do (checksums and segmentation, both ways), and the
+// one clear error when something is missing: the device file, the right to use it, or calls into the C
+// library.
 // Read: Linux Documentation/networking/tuntap.rst; linux/if_tun.h for the numbers at the end.
 // Walk: tun.ts opens one, and reads and writes packets through it.
 
@@ -108,7 +109,7 @@ function openDeviceFile(): number {
     const advice =
       code === 'EACCES' || code === 'EPERM'
         ? `this user may not open ${DEVICE_FILE}: run as root or with CAP_NET_ADMIN`
-        : `there is no ${DEVICE_FILE} here: load the kernel's module (modprobe tun) or give the container the device`;
+        : `there is no ${DEVICE_FILE} here: load the module (modprobe tun) or give it to the container`;
     throw tunError(code, advice);
   }
 }
@@ -136,7 +137,7 @@ function attachError(errno: number, name: string): Error {
     case EPERM:
       return tunError(
         'EPERM',
-        `this process may not use the TUN device ${name}: it needs CAP_NET_ADMIN, or a device that was made for its user`,
+        `this process may not use the TUN device ${name}: it needs CAP_NET_ADMIN or a device of its own user`,
       );
     case EBUSY:
       return tunError('EBUSY', `the TUN device ${name} is in use by another process`);

@@ -1,12 +1,13 @@
-// Carries packets through a Linux TUN device: whatever the kernel routes into the device is ours, and what we send
-// the kernel forwards like any neighbour's packet. Our stack is a host of its own there, with native TCP on the wire.
+// Carries packets through a Linux TUN device: whatever the kernel routes into the device is ours, and what we
+// send the kernel forwards like any neighbour's packet. Our stack is a host of its own there, with native TCP
+// on the wire.
 //
-// Decides: how many packets are read before others have their turn; that checksums and segmentation are the kernel's
-// work where the device offers it and ours where it does not, so that the host above never sees a difference; and
-// which of the addresses on a device a packet is for.
+// Decides: how many packets are read before others have their turn; that checksums and segmentation are the
+// kernel's work where the device offers it and ours where it does not, so that the host above never sees a
+// difference; and which of the addresses on a device a packet is for.
 // Read: RFC 9293 §3.1 (checksum).
-// Walk: api/driver drives one link per address; tun-device.ts opens the device, virtio-header.ts describes packets
-// to it.
+// Walk: api/driver drives one link per address; tun-device.ts opens the device, virtio-header.ts describes
+// packets to it.
 
 import { copyBytes, parseAddress, type SplitSink, splitPacket, verifyChecksum } from '../wire/index.ts';
 import type { Link, LinkSink } from './link.ts';
@@ -52,7 +53,10 @@ export class Tun {
     this.#in = new Uint8Array(this.#device.headerBytes + LARGEST_PACKET);
   }
 
-  /** The link of one of our addresses. The kernel must not have the address itself, and must route it to the device. */
+  /**
+   * The link of one of our addresses. The kernel must not have the address itself, and must route it to the
+   * device.
+   */
   link(address: string): TunLink {
     const link = new TunLink(this, address);
     if (this.#closed) throw Object.assign(new Error('the device was closed'), { code: 'EBADF' });
@@ -158,7 +162,8 @@ export class Tun {
 
   #onReadError(_errno: number): void {
     this.counters['readErrors']++;
-    // The device was deleted, or is of no use any more: watching on would keep the event loop busy for nothing.
+    // The device was deleted, or is of no use any more: watching on would keep the event loop busy for
+    // nothing.
     if (this.counters['readErrors'] < READ_ERRORS_LIMIT) return;
     for (const link of [...this.#links]) link.gone();
     this.close();

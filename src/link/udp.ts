@@ -2,7 +2,8 @@
 // flow is a connected socket of its own, a server's port one socket for everybody.
 //
 // Decides: which socket a packet leaves by (its local port), where an answer goes (to the address observed,
-// because that is the source of the packets the host is given), what happens when the kernel is full (drop and
+// because that is the source of the packets the host is given), what happens when the kernel is full (drop
+// and
 // count: it is a queue, and TCP knows queues) and when it refuses a size (the mtu falls, not below 1,280).
 // Read: docs/ARCHITECTURE.md on carriers; RFC 8899 §3 for what refusals of size are worth.
 // Walk: api/driver → here → wire/split → wire/udp-encap → dgram, and back through wire/udp-encap.

@@ -1,7 +1,8 @@
-// The 12 bytes that precede a packet on a device with offload: what is unfinished in it – a checksum to be filled
-// in, a super-segment to be split – and where.
+// The 12 bytes that precede a packet on a device with offload: what is unfinished in it – a checksum to be
+// filled in, a super-segment to be split – and where.
 //
-// Decides: what we ask of the kernel for a packet of ours, and what a packet of the kernel's still needs here.
+// Decides: what we ask of the kernel for a packet of ours, and what a packet of the kernel's still needs
+// here.
 // Read: Virtual I/O Device (VIRTIO) 1.2 §5.1.6; RFC 9293 §3.1 for the pseudo-header.
 // Walk: link/tun writes one in front of every packet, and reads one.
 
@@ -10,8 +11,9 @@ import { IPV4_HEADER_BYTES, IPV6_HEADER_BYTES, onesComplementSum } from '../wire
 export const VIRTIO_HEADER_BYTES = 12;
 
 /**
- * Writes the header in front of the TCP packet of `length` bytes at `offset`, and into its checksum field the sum of
- * the pseudo-header, from which the kernel (or the hardware) goes on. Our packets have no IPv6 extension headers.
+ * Writes the header in front of the TCP packet of `length` bytes at `offset`, and into its checksum field the
+ * sum of the pseudo-header, from which the kernel (or the hardware) goes on. Our packets have no IPv6
+ * extension headers.
  */
 export function writeVirtioHeader(
   bytes: Uint8Array,
@@ -40,7 +42,10 @@ export function writeVirtioHeader(
   writeU16le(bytes, at + 10, 0);
 }
 
-/** Whether the checksum of the packet behind the header needs no verifying: it never left this machine, or was. */
+/**
+ * Whether the checksum of the packet behind the header needs no verifying: it never left this machine, or
+ * was.
+ */
 export function isChecksumTrusted(bytes: Uint8Array): boolean {
   return (bytes[0] & (NEEDS_CHECKSUM | DATA_VALID)) !== 0;
 }

@@ -1,5 +1,5 @@
-// Decides the DSS checksum: one's complement over the mapped bytes and a pseudo-header of the 64-bit DSN, the relative
-// SSN, the length as on the wire (DATA_FIN included) and zeros (RFC 8684 §3.3.1, Figure 10).
+// Decides the DSS checksum: one's complement over the mapped bytes and a pseudo-header of the 64-bit DSN, the
+// relative SSN, the length as on the wire (DATA_FIN included) and zeros (RFC 8684 §3.3.1, Figure 10).
 
 import { foldChecksum } from '../wire/index.ts';
 import type { DataSequence } from './data-sequence.ts';

@@ -1,5 +1,5 @@
-// Decides how a multipath connection ends abruptly: MP_FASTCLOSE in both of its forms (RFC 8684 §3.5). The orderly
-// end, DATA_FIN, is part of the data sequence space and lives in mptcp/connection.
+// Decides how a multipath connection ends abruptly: MP_FASTCLOSE in both of its forms (RFC 8684 §3.5). The
+// orderly end, DATA_FIN, is part of the data sequence space and lives in mptcp/connection.
 // Before: the application's abort, or options-in. After: resets on every subflow.
 
 import { type CloseReason, State } from '../tcp/index.ts';
@@ -34,9 +34,9 @@ export function abortConnection(connection: MultipathConnection, reason: CloseRe
 }
 
 /**
- * Whether MP_FASTCLOSE may stand on an ACK. Before the server is known to have our keys it would take their place;
- * and a client that has not heard a DATA_ACK yet takes an ACK of its data without one for the sign of a peer that
- * fell back (Linux does, and then knows no MP_FASTCLOSE). A reset is understood by all of them.
+ * Whether MP_FASTCLOSE may stand on an ACK. Before the server is known to have our keys it would take their
+ * place; and a client that has not heard a DATA_ACK yet takes an ACK of its data without one for the sign of
+ * a peer that fell back (Linux does, and then knows no MP_FASTCLOSE). A reset is understood by all of them.
  */
 function peerIsEstablished(connection: MultipathConnection): boolean {
   return connection.client ? connection.confirmed : connection.subflows.some(subflow => subflow.dataAckSeen);

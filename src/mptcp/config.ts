@@ -20,7 +20,9 @@ export interface MptcpConfig extends TcpConfig {
   rejoinMaxMs: number;
   /** Keepalive of idle subflows; 0 = none (the udp link sets 20,000 for the sake of NATs). */
   subflowKeepAliveMs: number;
-  /** TIME-WAIT of subflows once both DATA_FINs are acknowledged (RFC 8684 §3.3.3 encourages less than 2·MSL). */
+  /**
+   * TIME-WAIT of subflows once both DATA_FINs are acknowledged (RFC 8684 §3.3.3 encourages less than 2·MSL).
+   */
   subflowTimeWaitMs: number;
   /** ADD_ADDR is repeated after this, doubling, until echoed (Linux: net.mptcp.add_addr_timeout). */
   addAddrTimeoutMs: number;

@@ -1,7 +1,9 @@
-// Decides what one Multipath TCP connection is: keys, the data sequence space in both directions, its subflows and its
-// orderly end (DATA_FIN). What happens on arrival, on departure, on silence and on failure is decided in the files
-// beside this one; they share this state. Read: RFC 8684 §3.3, Appendix C, Appendix D.
-// Before on the walk: options-in, receive (in), host/connection (out). After: host/connection (in), send (out).
+// Decides what one Multipath TCP connection is: keys, the data sequence space in both directions, its
+// subflows and its orderly end (DATA_FIN). What happens on arrival, on departure, on silence and on failure
+// is decided in the files beside this one; they share this state. Read: RFC 8684 §3.3, Appendix C, Appendix
+// D.
+// Before on the walk: options-in, receive (in), host/connection (out). After: host/connection (in), send
+// (out).
 
 import {
   type ByteStream,
@@ -485,7 +487,8 @@ export class MultipathConnection implements ByteStream {
   }
 
   /**
-   * The third ACK, or what takes its place, is still to carry the keys. A DATA_FIN without data does not fit beside
+   * The third ACK, or what takes its place, is still to carry the keys. A DATA_FIN without data does not fit
+   * beside
    * them: it follows at once, and both are repeated, for either may have been lost.
    */
   get keysDue(): boolean {
@@ -607,7 +610,8 @@ export class MultipathConnection implements ByteStream {
   /** Before acknowledgements leave: signals and the DATA_FIN ask for one. */
   prepareAcks(_now: number): void {
     if (!this.maySend) return;
-    // A priority is told on the subflow it is about; data that left there meanwhile took its acknowledgement along.
+    // A priority is told on the subflow it is about; data that left there meanwhile took its acknowledgement
+    // along.
     for (const subflow of this.subflows) {
       if (subflow.prioPending && subflow.isOpen && this.confirmed && !this.dataFinDue) {
         subflow.tcb.ackPending = true;
@@ -659,19 +663,22 @@ export class MultipathConnection implements ByteStream {
     return now - Math.max(tcb.lastReceivedMs, subflow.flightMs) >= this.env.config.replaceAfterMs;
   }
 
-  /** The peer has sent a FIN on a subflow: nothing more comes from there, so it is closed on our side as well. */
+  /**
+   * The peer has sent a FIN on a subflow: nothing more comes from there, so it is closed on our side as well.
+   */
   subflowFinished(subflow: Subflow, now: number): void {
     if (subflow.tcb.state === State.TIME_WAIT) return;
     if (this.fastclose?.subflow === subflow) {
-      // The peer closes as plain TCP does and has not understood MP_FASTCLOSE: it must not take this for an end.
+      // The peer closes as plain TCP does and has not understood MP_FASTCLOSE: it must not take this for an
+      // end.
       this.fastcloseOnReset = true;
       subflow.tcb.abort();
       this.drop(subflow);
       return;
     }
     const alone = !this.subflows.some(s => s !== subflow && s.isOpen);
-    // RFC 8684 §3.3.3: "a host MUST NOT close all functioning subflows unless it is safe to do so". The other half of
-    // this one still carries what we have to send, and the acknowledgement of the peer's DATA_FIN.
+    // RFC 8684 §3.3.3: "a host MUST NOT close all functioning subflows unless it is safe to do so". The other
+    // half of this one still carries what we have to send, and the acknowledgement of the peer's DATA_FIN.
     if (alone && !this.isDone) {
       if (this.rcvDataFin < 0) this.startLonelyTimer(now);
       return;
@@ -680,7 +687,9 @@ export class MultipathConnection implements ByteStream {
     else subflow.tcb.shutdown();
   }
 
-  /** No new data on this subflow: a FIN follows what is in flight, which others repeat in case it gets stuck. */
+  /**
+   * No new data on this subflow: a FIN follows what is in flight, which others repeat in case it gets stuck.
+   */
   private retire(subflow: Subflow, now: number): void {
     subflow.stage = Stage.CLOSING;
     subflow.suspectMs = Infinity;
@@ -919,7 +928,9 @@ export class MultipathConnection implements ByteStream {
     if (this.orphanMs === Infinity && !this.isDone) this.orphanMs = now + this.env.config.dataTimeoutMs;
   }
 
-  /** RFC 8684 §3.3.3: "A connection is considered closed once both hosts' DATA_FINs have been acknowledged". */
+  /**
+   * RFC 8684 §3.3.3: "A connection is considered closed once both hosts' DATA_FINs have been acknowledged".
+   */
   private maybeFinish(_now: number): void {
     if (!this.isFinished || this.isDone) return;
     this.closeSubflows();

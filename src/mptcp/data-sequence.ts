@@ -1,5 +1,5 @@
-// Decides how data sequence numbers cross the wire. Inside, a dsn is a JS number: the offset from the initial data
-// sequence number (0 = the MP_CAPABLE SYN, first byte 1). 64-bit halves exist only here and in wire.
+// Decides how data sequence numbers cross the wire. Inside, a dsn is a JS number: the offset from the initial
+// data sequence number (0 = the MP_CAPABLE SYN, first byte 1). 64-bit halves exist only here and in wire.
 // Read: RFC 8684 §3.3.1 (32-bit form and its promotion), §3.3.2.
 
 const WORD = 2 ** 32;

@@ -1,4 +1,5 @@
-// Decides when Multipath TCP gives way to plain TCP, or a subflow to a reset: RFC 8684 §3.7, all of it in this file.
+// Decides when Multipath TCP gives way to plain TCP, or a subflow to a reset: RFC 8684 §3.7, all of it in
+// this file.
 // Falling back swaps the object in the TCP extension slot for a plain stream over the same buffers.
 // Before: handshake, options-in, receive. After: tcp/plain-stream.
 
@@ -10,12 +11,14 @@ import { dataAck } from './options-out.ts';
 import { ResetReason } from './reset-reason.ts';
 import { Stage, type Subflow } from './subflow.ts';
 
-/** Why a connection is plain TCP although MPTCP was asked for: RFC section and what a person can do about it. */
+/**
+ * Why a connection is plain TCP although MPTCP was asked for: RFC section and what a person can do about it.
+ */
 export const FALLBACK_CAUSES: Readonly<Record<string, { section: string; advice: string }>> = {
   'syn-ack-without-option': {
     section: '3.1',
     advice:
-      'The server, or a middlebox on the way, does not speak Multipath TCP: its answer carried no MP_CAPABLE.',
+      'The server or a middlebox on the way does not speak Multipath TCP: its answer carried no MP_CAPABLE.',
   },
   'ack-without-option': {
     section: '3.1',
@@ -215,8 +218,8 @@ export function mappingMissing(subflow: Subflow, ssn: number, _length: number, n
 }
 
 /**
- * A FIN without any MPTCP option on the only subflow, and no DATA_FIN: the peer has fallen back and ends the stream as
- * TCP does. True when it was taken so.
+ * A FIN without any MPTCP option on the only subflow, and no DATA_FIN: the peer has fallen back and ends the
+ * stream as TCP does. True when it was taken so.
  */
 export function plainFinReceived(subflow: Subflow, now: number): boolean {
   const connection = subflow.connection;
@@ -237,7 +240,8 @@ export function dataAckMissing(subflow: Subflow, segment: Segment, ack: number, 
   if (isSingle(subflow)) {
     if (subflow.connection.client) counters.MPCapableDataFallback++;
     else counters.DssFallback++;
-    // RFC 8684 §3.7: "The sender will send one final Data Sequence Mapping, with the Data-Level Length value of 0".
+    // RFC 8684 §3.7: "The sender will send one final Data Sequence Mapping, with the Data-Level Length value
+    // of 0".
     return fallBack(subflow, { cause: 'ack-without-data-ack', seenBy: 'local', announce: true }, now);
   }
   const text = 'data was acknowledged without DATA_ACK';

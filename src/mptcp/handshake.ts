@@ -1,5 +1,6 @@
 // Decides the two MPTCP handshakes: MP_CAPABLE (RFC 8684 §3.1) and MP_JOIN (§3.2), from both sides.
-// Before: tcp/handshake calls through the subflow. After: the connection is confirmed, or falls back (mptcp/fallback).
+// Before: tcp/handshake calls through the subflow. After: the connection is confirmed, or falls back
+// (mptcp/fallback).
 
 import { Timer } from '../tcp/index.ts';
 import { CapableFlag, Flag, Mp, type Segment } from '../wire/index.ts';
@@ -13,7 +14,8 @@ const VERSION = 1;
 /** True for a SYN whose MP_CAPABLE this stack answers: version 1 or above, HMAC-SHA256 offered, B clear. */
 export function validCapableSyn(segment: Segment): boolean {
   if ((segment.mp & Mp.CAPABLE) === 0 || segment.capableLength !== 4) return false;
-  // RFC 8684 §3.1: the responder's version is equal to or lower than the initiator's; version 0 is not spoken here.
+  // RFC 8684 §3.1: the responder's version is equal to or lower than the initiator's; version 0 is not spoken
+  // here.
   return segment.capableVersion >= VERSION && validFlags(segment.capableFlags);
 }
 
@@ -79,8 +81,8 @@ function capableAnswered(subflow: Subflow, segment: Segment, now: number): boole
 }
 
 /**
- * Passive side: may this ACK complete the handshake? A segment with DSS but without MP_CAPABLE was overtaken by the
- * one that carries the keys: it is dropped, so that reordering is not taken for a middlebox.
+ * Passive side: may this ACK complete the handshake? A segment with DSS but without MP_CAPABLE was overtaken
+ * by the one that carries the keys: it is dropped, so that reordering is not taken for a middlebox.
  */
 export function handshakeAdmits(subflow: Subflow, segment: Segment): boolean {
   if (!subflow.initial || subflow.connection.client) return true;
@@ -98,8 +100,8 @@ function capableConfirmed(subflow: Subflow, segment: Segment, now: number): bool
   const local = connection.localKey;
   const present = (segment.mp & Mp.CAPABLE) !== 0 && segment.capableLength >= 20;
   if (!present) {
-    // RFC 8684 §3.1: "If the third packet (the ACK) does not contain the MP_CAPABLE option, then the session MUST
-    // fall back to operating as a regular, single-path TCP session."
+    // RFC 8684 §3.1: "If the third packet (the ACK) does not contain the MP_CAPABLE option, then the session
+    // MUST fall back to operating as a regular, single-path TCP session."
     counters.MPCapableFallbackACK++;
     return fallBack(subflow, { cause: 'ack-without-option', seenBy: 'local' }, now);
   }
@@ -112,7 +114,8 @@ function capableConfirmed(subflow: Subflow, segment: Segment, now: number): bool
   connection.remoteDeniesJoin = (segment.capableFlags & CapableFlag.NO_JOIN_TO_SOURCE) !== 0;
   connection.setRemoteKey(keyFrom(connection.env.entropy, segment.senderKeyHi, segment.senderKeyLo));
   connection.openWindow(1, segment.window * 2 ** subflow.tcb.sndScale);
-  // A client may join only once it has seen a DSS: where neither side has data yet, an acknowledgement is one.
+  // A client may join only once it has seen a DSS: where neither side has data yet, an acknowledgement is
+  // one.
   if (segment.payloadLength === 0) {
     subflow.tcb.deadlines[Timer.DELAYED_ACK] = now + connection.env.config.delayedAckMs;
   }
@@ -125,8 +128,8 @@ function joinAnswered(subflow: Subflow, segment: Segment, now: number): boolean 
   const remoteKey = connection.remoteKey;
   if (join === null || remoteKey === null) return false;
   if ((segment.mp & Mp.JOIN) === 0 || segment.joinLength !== 16) {
-    // RFC 8684 §3.2: "If the SYN/ACK as received at Host A does not have an MP_JOIN option, Host A MUST close the
-    // subflow with a TCP RST."
+    // RFC 8684 §3.2: "If the SYN/ACK as received at Host A does not have an MP_JOIN option, Host A MUST close
+    // the subflow with a TCP RST."
     subflow.reset({ reason: ResetReason.MPTCP, text: 'the SYN/ACK carried no MP_JOIN' }, now);
     return false;
   }
@@ -165,8 +168,8 @@ function joinConfirmed(subflow: Subflow, segment: Segment, now: number): boolean
   );
   const present = (segment.mp & Mp.JOIN) !== 0 && segment.joinLength === 24;
   if (!present || !sameBytes(expected, segment.joinHmac, 20)) {
-    // RFC 8684 §3.2: "If Host B does not receive the expected HMAC or the MP_JOIN option is missing from the ACK, it
-    // MUST close the subflow with a TCP RST."
+    // RFC 8684 §3.2: "If Host B does not receive the expected HMAC or the MP_JOIN option is missing from the
+    // ACK, it MUST close the subflow with a TCP RST."
     connection.env.counters.MPJoinAckHMacFailure++;
     subflow.reset({ reason: ResetReason.MPTCP, text: 'the third ACK carried no valid HMAC' }, now);
     return false;

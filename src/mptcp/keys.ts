@@ -1,4 +1,5 @@
-// Decides keys, tokens, initial data sequence numbers and the HMACs made from them: RFC 8684 §3.1, §3.2, §3.4.1.
+// Decides keys, tokens, initial data sequence numbers and the HMACs made from them: RFC 8684 §3.1, §3.2,
+// §3.4.1.
 // The hashes come from outside (Entropy); nothing is hashed here by hand. Joins are rare: this may allocate.
 
 import type { Entropy } from '../tcp/index.ts';
@@ -34,7 +35,9 @@ export function keyFrom(entropy: Entropy, hi: number, lo: number): Key {
   };
 }
 
-/** HMAC of the join handshake: key = own key ‖ peer's key, message = own nonce ‖ peer's nonce (RFC 8684 §3.2). */
+/**
+ * HMAC of the join handshake: key = own key ‖ peer's key, message = own nonce ‖ peer's nonce (RFC 8684 §3.2).
+ */
 export function joinHmac(
   entropy: Entropy,
   keys: { sender: Key; receiver: Key },

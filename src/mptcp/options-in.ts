@@ -1,6 +1,8 @@
-// Decides what the MPTCP options of an arriving segment do. Called after the checks of RFC 5961 (RFC 8684 §3: "standard
-// TCP validity checks MUST be undertaken before processing any MPTCP signals") and before acknowledgement and payload.
-// Before: tcp/input. After: mptcp/receive (mappings), mptcp/send (DATA_ACK), mptcp/close, mptcp/signals, mptcp/fallback.
+// Decides what the MPTCP options of an arriving segment do. Called after the checks of RFC 5961 (RFC 8684 §3:
+// "standard TCP validity checks MUST be undertaken before processing any MPTCP signals") and before
+// acknowledgement and payload.
+// Before: tcp/input. After: mptcp/receive (mappings), mptcp/send (DATA_ACK), mptcp/close, mptcp/signals,
+// mptcp/fallback.
 
 import { DssFlag, Flag, Mp, RstFlag, type Segment } from '../wire/index.ts';
 import { fastcloseReceived } from './close.ts';
@@ -32,7 +34,8 @@ export function processOptions(
   if (subflow.stage === Stage.SUSPECT) recovered(subflow, now);
   const mp = segment.mp;
   subflow.lastWithoutOptions = mp === 0;
-  // RFC 8684 §3.2: the third ACK of a join "MUST trigger a regular TCP ACK in response", and so do its repetitions.
+  // RFC 8684 §3.2: the third ACK of a join "MUST trigger a regular TCP ACK in response", and so do its
+  // repetitions.
   if ((mp & Mp.JOIN) !== 0) subflow.tcb.ackPending = true;
   if ((mp & Mp.FASTCLOSE) !== 0 && fastcloseReceived(subflow, segment)) return false;
   if ((mp & Mp.FAIL) !== 0) return failReceived(subflow, segment, now);
@@ -103,7 +106,8 @@ function mapping(subflow: Subflow, segment: Segment, ssn: number, now: number): 
   if (segment.dataLength === 0) return infiniteMappingReceived(subflow, segment, now);
   connection.confirm(now);
   subflow.mappingSeen = true;
-  // RFC 8684 §3.3: a checksum where none was negotiated, or none where one was: the receiver MUST close the subflow.
+  // RFC 8684 §3.3: a checksum where none was negotiated, or none where one was: the receiver MUST close the
+  // subflow.
   if (segment.checksum >= 0 !== connection.checksum) return checksumMismatch(subflow, now);
   const wide = (flags & DssFlag.DSN_64) !== 0;
   connection.peerUses64 = wide;
@@ -151,7 +155,8 @@ function addMapping(subflow: Subflow, map: Mapping, segment: Segment, ssn: numbe
   connection.confirm(now);
   const end = map.ssn + map.length;
   if (end <= subflow.tcb.rcvNxt) return true;
-  // RFC 8684 §3.3.1: it "MUST apply to some or all of the subflow sequence space in the TCP segment that carries it".
+  // RFC 8684 §3.3.1: it "MUST apply to some or all of the subflow sequence space in the TCP segment that
+  // carries it".
   if (end <= ssn || map.ssn >= ssn + segment.payloadLength) {
     connection.env.counters.DSSNotMatching++;
     return true;

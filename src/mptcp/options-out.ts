@@ -1,6 +1,6 @@
-// Decides which MPTCP options leave with which segment, within 40 bytes: the first data of a connection carries its
-// keys (RFC 8684 §3.1), a third ACK of a join its HMAC (§3.2), everything else a DSS with DATA_ACK (§3.3), and on pure
-// ACKs one address or priority signal at a time (§3.3.8, §3.4).
+// Decides which MPTCP options leave with which segment, within 40 bytes: the first data of a connection
+// carries its keys (RFC 8684 §3.1), a third ACK of a join its HMAC (§3.2), everything else a DSS with
+// DATA_ACK (§3.3), and on pure ACKs one address or priority signal at a time (§3.3.8, §3.4).
 // Before: tcp/output. After: wire.
 
 import { CapableFlag, DssFlag, Mp, optionsLength, RstFlag, type Segment } from '../wire/index.ts';
@@ -55,11 +55,13 @@ export function ackOptions(subflow: Subflow, segment: Segment, now: number): voi
     return;
   }
   dataAck(subflow, segment);
-  // A repeated DATA_FIN leaves no room beside it: signals go first, the DATA_FIN with the next acknowledgement.
+  // A repeated DATA_FIN leaves no room beside it: signals go first, the DATA_FIN with the next
+  // acknowledgement.
   const signalling = connection.confirmed && (connection.signals.pending || subflow.prioPending);
   const signalFirst = connection.dataFinWasSent && signalling;
   if (connection.dataFinDue && !signalFirst) {
-    // RFC 8684 §3.3.3: without data, subflow sequence number 0, length 1, checksum over the pseudo-header only.
+    // RFC 8684 §3.3.3: without data, subflow sequence number 0, length 1, checksum over the pseudo-header
+    // only.
     segment.dssFlags |= DssFlag.MAP | DssFlag.DSN_64 | DssFlag.DATA_FIN;
     segment.dsnHi = connection.localSequence.wireHi(connection.dataFinDsn);
     segment.dsnLo = connection.localSequence.wireLo(connection.dataFinDsn);
@@ -100,7 +102,9 @@ export function hasRoom(segment: Segment, bytes: number): boolean {
   return optionsLength(segment) + bytes <= 40;
 }
 
-/** RFC 8684 §3.3.2: data received with a 64-bit DSN is acknowledged with 64 bits; otherwise as the peer does. */
+/**
+ * RFC 8684 §3.3.2: data received with a 64-bit DSN is acknowledged with 64 bits; otherwise as the peer does.
+ */
 export function dataAck(subflow: Subflow, segment: Segment): void {
   const connection = subflow.connection;
   segment.mp |= Mp.DSS;

@@ -1,5 +1,6 @@
-// Decides which subflow bytes belong where in the data stream: the mappings received on one subflow, kept until the
-// subflow has passed them (RFC 8684 §3.3.1). The first mapping of a byte counts; a different one is a fault.
+// Decides which subflow bytes belong where in the data stream: the mappings received on one subflow, kept
+// until the subflow has passed them (RFC 8684 §3.3.1). The first mapping of a byte counts; a different one is
+// a fault.
 // Before: mptcp/options-in. After: mptcp/receive looks payload up.
 
 const INITIAL_CAPACITY = 16;

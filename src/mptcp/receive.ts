@@ -1,6 +1,6 @@
-// Decides where subflow payload goes: with a mapping and no checksum straight into the connection's receive buffer,
-// whatever order it arrives in; otherwise into the subflow's staging until its mapping is known, or complete and
-// verified. Read: RFC 8684 §3.3.1, §3.3.4, §3.7.
+// Decides where subflow payload goes: with a mapping and no checksum straight into the connection's receive
+// buffer, whatever order it arrives in; otherwise into the subflow's staging until its mapping is known, or
+// complete and verified. Read: RFC 8684 §3.3.1, §3.3.4, §3.7.
 // Before on the walk: tcp/input. After: host/connection reads.
 
 import { onesComplementSum } from '../wire/index.ts';
@@ -51,8 +51,8 @@ export function placePayload(
 }
 
 /**
- * Moves what staging and the mappings that touch [from, to) together now allow. False: the subflow ended, or fell
- * back.
+ * Moves what staging and the mappings that touch [from, to) together now allow. False: the subflow ended, or
+ * fell back.
  */
 export function placeStaged(subflow: Subflow, from: number, to: number, now: number): boolean {
   const staging = subflow.staging;

@@ -1,6 +1,7 @@
-// Decides what a subflow remembers of the mappings it has declared: immutable once sent (RFC 8684 §3.3.1), kept
-// until the subflow acknowledges them, so that retransmissions repeat option and bytes exactly.
-// Before: mptcp/send appends. After: mptcp/options writes them, mptcp/reinjection reads what is still in flight.
+// Decides what a subflow remembers of the mappings it has declared: immutable once sent (RFC 8684 §3.3.1),
+// kept until the subflow acknowledges them, so that retransmissions repeat option and bytes exactly.
+// Before: mptcp/send appends. After: mptcp/options writes them, mptcp/reinjection reads what is still in
+// flight.
 
 const INITIAL_CAPACITY = 16;
 

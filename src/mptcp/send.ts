@@ -1,5 +1,6 @@
-// Decides what a multipath connection sends next, and on which subflow: control first, then reinjections, then new
-// data where the one scheduler says, then acknowledgements. Data is assigned to a subflow only when it leaves (pull).
+// Decides what a multipath connection sends next, and on which subflow: control first, then reinjections,
+// then new data where the one scheduler says, then acknowledgements. Data is assigned to a subflow only when
+// it leaves (pull).
 // Read: RFC 8684 §3.3.1, §3.3.5, §3.3.6. Before on the walk: host/connection.write. After: tcp/output.
 
 import {
@@ -173,8 +174,8 @@ export function copyMapped(
 }
 
 /**
- * Frees acknowledged bytes. RFC 8684 §3.3.6: data stays "as long as the data has not been acknowledged both (1) at the
- * connection level and (2) on all subflows on which it has been sent".
+ * Frees acknowledged bytes. RFC 8684 §3.3.6: data stays "as long as the data has not been acknowledged both
+ * (1) at the connection level and (2) on all subflows on which it has been sent".
  */
 export function releaseSent(connection: MultipathConnection): void {
   const buffer = connection.sendBuffer;
@@ -189,8 +190,9 @@ export function releaseSent(connection: MultipathConnection): void {
 }
 
 /**
- * A slow or silent subflow must not block the buffer for the others: when the application waits for room that only
- * subflow acknowledgements withhold, that subflow's share is moved out of the way and kept with its mapping.
+ * A slow or silent subflow must not block the buffer for the others: when the application waits for room that
+ * only subflow acknowledgements withhold, that subflow's share is moved out of the way and kept with its
+ * mapping.
  */
 export function keepForSlow(connection: MultipathConnection): void {
   const buffer = connection.sendBuffer;

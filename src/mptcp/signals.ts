@@ -1,4 +1,5 @@
-// Decides the address and priority signals: ADD_ADDR with HMAC and echo, REMOVE_ADDR, MP_PRIO (RFC 8684 §3.3.8, §3.4).
+// Decides the address and priority signals: ADD_ADDR with HMAC and echo, REMOVE_ADDR, MP_PRIO (RFC 8684
+// §3.3.8, §3.4).
 // They travel on pure ACKs, one at a time; ADD_ADDR is repeated until echoed.
 // Before: options-out asks for one, options-in hands one over. After: paths/ opens or closes subflows.
 
@@ -157,14 +158,15 @@ export function addAddrReceived(subflow: Subflow, segment: Segment, now: number)
   }
   counters.AddAddr++;
   connection.signals.echo(address);
-  // RFC 8684 §3.4.1: without a port, the one "already in use by the subflow on which the ADD_ADDR signal was sent".
+  // RFC 8684 §3.4.1: without a port, the one "already in use by the subflow on which the ADD_ADDR signal was
+  // sent".
   const port = address.port === 0 ? subflow.tcb.remotePort : address.port;
   connection.paths.peerAddress({ ...address, port }, now);
 }
 
 /**
- * RFC 8684 §3.4.2: keepalive first; a path that answers is not removed. Until it answers it is not used, so that the
- * peer can move us off a path that has died on its side.
+ * RFC 8684 §3.4.2: keepalive first; a path that answers is not removed. Until it answers it is not used, so
+ * that the peer can move us off a path that has died on its side.
  */
 export function removeAddrReceived(subflow: Subflow, segment: Segment, now: number): void {
   const connection = subflow.connection;

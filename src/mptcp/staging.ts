@@ -1,5 +1,6 @@
-// Decides where bytes of one subflow wait that have no place in the data stream yet: their mapping is unknown, or
-// known and not complete enough to verify its checksum (RFC 8684 §3.3.1: "MAY hold onto such unmapped data").
+// Decides where bytes of one subflow wait that have no place in the data stream yet: their mapping is
+// unknown, or known and not complete enough to verify its checksum (RFC 8684 §3.3.1: "MAY hold onto such
+// unmapped data").
 // Before: mptcp/receive stages. After: mptcp/receive moves.
 
 import { RangeSet } from '../tcp/index.ts';

@@ -1,4 +1,5 @@
-// Decides what one subflow of a multipath connection is: a TCP connection whose extension slot holds this object.
+// Decides what one subflow of a multipath connection is: a TCP connection whose extension slot holds this
+// object.
 // It keeps what belongs to the subflow alone and hands every question to the file that decides it.
 // Read: RFC 8684 §2.2, §3.2. Before: tcp/*. After: options-in, options-out, receive, send.
 

@@ -1,6 +1,8 @@
-// Decides when a path is taken for silent, and what happens then: its unacknowledged bytes go to another path at once,
-// not a retransmission timeout later, and it is probed until it answers (RFC 8684 §3.3.6 leaves the policy open).
-// Before: mptcp/send watches, mptcp/timers expires. After: reinjection in mptcp/send; mptcp/options-in reports life.
+// Decides when a path is taken for silent, and what happens then: its unacknowledged bytes go to another path
+// at once, not a retransmission timeout later, and it is probed until it answers (RFC 8684 §3.3.6 leaves the
+// policy open).
+// Before: mptcp/send watches, mptcp/timers expires. After: reinjection in mptcp/send; mptcp/options-in
+// reports life.
 
 import { Timer } from '../tcp/index.ts';
 import { Stage, type Subflow } from './subflow.ts';

@@ -1,5 +1,5 @@
-// Decides what an acceptable acknowledgement means: what left the network, the round-trip time, losses, and how
-// far the window opens. Read: RFC 9293 §3.10.7.4 (ACK), RFC 2018, RFC 2883, RFC 7323 §4, RFC 8985.
+// Decides what an acceptable acknowledgement means: what left the network, the round-trip time, losses, and
+// how far the window opens. Read: RFC 9293 §3.10.7.4 (ACK), RFC 2018, RFC 2883, RFC 7323 §4, RFC 8985.
 // Before: tcp/input. After: the extension frees its buffer, tcp/output sends what the window now allows.
 
 import { Flag, Mp, type Segment } from '../wire/index.ts';
@@ -69,7 +69,8 @@ function updateWindow(tcb: Tcb, segment: Segment, ssn: number, ack: number): voi
   const window = (segment.flags & Flag.SYN) !== 0 ? segment.window : segment.window * 2 ** tcb.sndScale;
   const newer = tcb.sndWl1 < ssn || (tcb.sndWl1 === ssn && tcb.sndWl2 <= ack);
   if (!newer && !(ack >= tcb.sndWl2 && ack + window > tcb.sndWl2 + tcb.sndWnd)) return;
-  // Opened: what waits is sent now. A rest too small to use leaves the timer, which will override (tcp/timers).
+  // Opened: what waits is sent now. A rest too small to use leaves the timer, which will override
+  // (tcp/timers).
   if (tcb.sndWnd === 0 && window > 0) tcb.deadlines[Timer.PERSIST] = Infinity;
   tcb.sndWnd = window;
   if (window > tcb.maxSndWnd) tcb.maxSndWnd = window;
@@ -102,7 +103,8 @@ function advance(tcb: Tcb, ack: number, tsEcr: number, now: number): number {
     }
   }
   tcb.sndUna = ack;
-  // Karn: what was sent once and waited at the receiver for a retransmission says nothing about the round trip.
+  // Karn: what was sent once and waited at the receiver for a retransmission says nothing about the round
+  // trip.
   if (ambiguous && !sampledByTimestamp) newestSampleMs = -1;
   tcb.fullSizeTimeouts = 0;
   return delivered;
@@ -119,7 +121,9 @@ function takeSample(tcb: Tcb, i: number, flags: number, tsEcr: number, now: numb
   }
 }
 
-/** RFC 2018 §5: marks the blocks; RFC 2883: a first block below the ACK or inside the second is a duplicate. */
+/**
+ * RFC 2018 §5: marks the blocks; RFC 2883: a first block below the ACK or inside the second is a duplicate.
+ */
 function processSack(tcb: Tcb, segment: Segment, ack: number, tsEcr: number, now: number): void {
   for (let b = 0; b < segment.sackCount; b++) {
     const left = tcb.unwrapAck(segment.sackLeft[b]);
@@ -199,8 +203,8 @@ interface WithoutSackAck {
 }
 
 /**
- * Loss recovery for peers without SACK (RFC 5681 §3.2, RFC 6582): three duplicates, then one segment a partial
- * acknowledgement. Returns the correction to the bytes delivered (RFC 9937 §6.2).
+ * Loss recovery for peers without SACK (RFC 5681 §3.2, RFC 6582): three duplicates, then one segment a
+ * partial acknowledgement. Returns the correction to the bytes delivered (RFC 9937 §6.2).
  */
 function withoutSack(tcb: Tcb, options: WithoutSackAck): number {
   if (options.advanced) {

@@ -1,5 +1,6 @@
 // Decides what a transport offers to the host's Connection, whichever it is: plain TCP (tcp/plain-stream) or
-// Multipath TCP (mptcp/connection). One shape, so that fallback is a change of object and nothing above notices.
+// Multipath TCP (mptcp/connection). One shape, so that fallback is a change of object and nothing above
+// notices.
 
 import type { CloseReason } from './extension.ts';
 

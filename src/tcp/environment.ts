@@ -1,5 +1,5 @@
-// Decides what the core is handed from outside: entropy and hashes, configuration, counters, and the two reused
-// segment objects. No clock: `now` is an argument everywhere (milliseconds, monotonic, fractional).
+// Decides what the core is handed from outside: entropy and hashes, configuration, counters, and the two
+// reused segment objects. No clock: `now` is an argument everywhere (milliseconds, monotonic, fractional).
 
 import { Segment } from '../wire/index.ts';
 import type { TcpConfig } from './config.ts';
@@ -31,7 +31,9 @@ export interface NetworkInterface {
   up: boolean;
 }
 
-/** What every connection of a host shares: counters, entropy, the packet being read and the one being written. */
+/**
+ * What every connection of a host shares: counters, entropy, the packet being read and the one being written.
+ */
 export class Shared {
   readonly entropy: Entropy;
   readonly counters: Record<CounterName, number>;

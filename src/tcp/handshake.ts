@@ -63,7 +63,9 @@ export function acknowledgesNothing(tcb: Tcb, segment: Segment): boolean {
   return ssn >= tcb.rcvNxt && ssn <= tcb.rcvEdge;
 }
 
-/** The acknowledgement of our SYN/ACK arrived in SYN-RECEIVED. False: the connection was refused by its owner. */
+/**
+ * The acknowledgement of our SYN/ACK arrived in SYN-RECEIVED. False: the connection was refused by its owner.
+ */
 export function completeHandshake(
   tcb: Tcb,
   segment: Segment,
@@ -118,7 +120,8 @@ function establish(tcb: Tcb, segment: Segment, ack: number, now: number): void {
   const mss = tcb.payloadMss;
   tcb.congestion.setMss(mss);
   // RFC 6928 §2: min(10·MSS, max(2·MSS, 14600)).
-  // More than one repetition of the SYN says congestion: one segment (RFC 5681 §3.1 as RFC 6928 §2 relaxes it).
+  // More than one repetition of the SYN says congestion: one segment (RFC 5681 §3.1 as RFC 6928 §2 relaxes
+  // it).
   const segments = tcb.synTransmissions > 2 ? 1 : tcb.env.config.initialWindowSegments;
   tcb.congestion.cwndBytes = Math.min(segments * mss, Math.max(2 * mss, segments * 1460));
   if (tcb.keepAliveMs > 0) tcb.deadlines[Timer.KEEPALIVE] = now + tcb.keepAliveMs;
@@ -128,7 +131,8 @@ function establish(tcb: Tcb, segment: Segment, ack: number, now: number): void {
 function sampleHandshake(tcb: Tcb, segment: Segment, now: number): void {
   const echoed = tcb.timestamps && segment.hasTimestamps && segment.tsEcr === tcb.timestamp(tcb.lastSentMs);
   const rttMs = now - tcb.lastSentMs;
-  // An answer later than this was not an answer at once: the first one was lost, and a later segment came instead.
+  // An answer later than this was not an answer at once: the first one was lost, and a later segment came
+  // instead.
   const prompt = rttMs <= SYN_LOST_RTO_MS;
   if (prompt && (tcb.synTransmissions === 1 || echoed)) tcb.rtt.sample(rttMs, now);
   // RFC 6298 §5.7: a repeated SYN that gave no sample: "the RTO MUST be re-initialized to 3 seconds".

@@ -1,5 +1,5 @@
-// Decides what an arriving segment does to its connection: RFC 9293 §3.10.7 in its order, with the defences of
-// RFC 5961 and PAWS (RFC 7323 §5). Peer faults are dropped, answered or counted, never thrown.
+// Decides what an arriving segment does to its connection: RFC 9293 §3.10.7 in its order, with the defences
+// of RFC 5961 and PAWS (RFC 7323 §5). Peer faults are dropped, answered or counted, never thrown.
 // Before on the walk: host/demux. After: tcp/ack, then the extension (mptcp/receive or tcp/plain-stream).
 
 import { Flag, type Segment } from '../wire/index.ts';
@@ -94,8 +94,8 @@ function acceptable(tcb: Tcb, segment: Segment, flags: number, ssn: number, now:
 }
 
 /**
- * A refused segment still carries a fresh acknowledgement (a retransmitted FIN, a probe). Taking it spares a round
- * trip; it is only believed when it lies where acknowledgements may lie.
+ * A refused segment still carries a fresh acknowledgement (a retransmitted FIN, a probe). Taking it spares a
+ * round trip; it is only believed when it lies where acknowledgements may lie.
  */
 function oldSegmentAck(tcb: Tcb, segment: Segment, ssn: number, flags: number, now: number): void {
   if ((flags & Flag.ACK) === 0 || !isSynchronized(tcb.state)) return;

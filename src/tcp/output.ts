@@ -1,6 +1,7 @@
 // Decides which segment a connection sends next and writes it into the caller's buffer: resets, handshake,
-// retransmissions, probes, new data, acknowledgements, in this order. A segment may hold up to 64 KB; the link
-// cuts it into pieces of `transmitSegmentSize`. Read: RFC 9293 §3.8, RFC 5681 §3, RFC 1122 §4.2.3.4 (SWS).
+// retransmissions, probes, new data, acknowledgements, in this order. A segment may hold up to 64 KB; the
+// link cuts it into pieces of `transmitSegmentSize`. Read: RFC 9293 §3.8, RFC 5681 §3, RFC 1122 §4.2.3.4
+// (SWS).
 // Before on the walk: mptcp/send (one scheduler) or tcp/plain-stream. After: host.transmit, then the link.
 
 import {
@@ -23,7 +24,9 @@ import {
   waitsForWindow,
 } from './timers.ts';
 
-/** Writes what must go before new data: reset, SYN, retransmission, probe. Returns the packet's length or 0. */
+/**
+ * Writes what must go before new data: reset, SYN, retransmission, probe. Returns the packet's length or 0.
+ */
 export function transmitControl(tcb: Tcb, out: Uint8Array, offset: number, now: number): number {
   if (tcb.resetPending) return transmitReset(tcb, out, offset, now);
   if (tcb.synPending) return transmitSyn(tcb, out, offset, now);
@@ -61,7 +64,8 @@ export function sendSpace(tcb: Tcb): number {
   if (!maySend(tcb.state) || tcb.finSsn >= 0 || tcb.synPending) return 0;
   const window = tcb.sndUna + tcb.sndWnd - tcb.sndNxt;
   const pipe = tcb.pipeBytes;
-  // One segment may always be in flight, however small the window has become (RFC 5681 §3.1: never below one SMSS).
+  // One segment may always be in flight, however small the window has become (RFC 5681 §3.1: never below one
+  // SMSS).
   const congestion = Math.max(tcb.cwndBytes - pipe, pipe <= 0 ? tcb.payloadMss : 0);
   return Math.max(0, Math.min(window, congestion));
 }
@@ -91,8 +95,8 @@ export function segmentBytes(tcb: Tcb, available: number, tail: boolean, push: b
 }
 
 /**
- * Writes one segment of `length` new bytes, just assigned to sndNxt by the extension. `last`: nothing follows for
- * now, so it pushes, and the FIN may ride along.
+ * Writes one segment of `length` new bytes, just assigned to sndNxt by the extension. `last`: nothing follows
+ * for now, so it pushes, and the FIN may ride along.
  */
 export function transmitData(
   tcb: Tcb,
@@ -295,7 +299,9 @@ function prepare(tcb: Tcb, flags: number, ssn: number, now: number): void {
   }
 }
 
-/** SACK blocks on pure acknowledgements, as many as the other options leave room for (RFC 2018 §4, RFC 2883). */
+/**
+ * SACK blocks on pure acknowledgements, as many as the other options leave room for (RFC 2018 §4, RFC 2883).
+ */
 function addSack(tcb: Tcb): void {
   if (!tcb.sack || (tcb.beyond.count === 0 && tcb.dsackStart < 0)) return;
   const segment = tcb.env.out;

@@ -1,5 +1,6 @@
-// Decides how a byte stream maps onto one TCP connection without MPTCP: the null extension. Also what an MPTCP
-// connection becomes when it falls back: the same buffers, with the constant that leads from ssn to stream offset.
+// Decides how a byte stream maps onto one TCP connection without MPTCP: the null extension. Also what an
+// MPTCP connection becomes when it falls back: the same buffers, with the constant that leads from ssn to
+// stream offset.
 // Before on the walk: tcp/input; after: host/connection. Out: host/connection, then tcp/output.
 
 import type { Segment } from '../wire/index.ts';
@@ -98,7 +99,8 @@ export class PlainStream implements ByteStream, Extension {
   close(now: number): void {
     if (this.released) return;
     this.released = true;
-    // RFC 9293 §3.10.4 with RFC 2525 §2.17: closing with unread data resets, so that the peer learns of the loss.
+    // RFC 9293 §3.10.4 with RFC 2525 §2.17: closing with unread data resets, so that the peer learns of the
+    // loss.
     if (this.receiveBuffer.readableBytes > 0) {
       this.tcb.env.counters.TCPAbortOnClose++;
       this.abort(now);

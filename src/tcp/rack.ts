@@ -1,5 +1,7 @@
-// Decides which segments are lost: RACK (RFC 8985 §6), by the time they were sent, not by counting duplicates.
-// Before: tcp/ack reports what was newly delivered. After: tcp/recovery reduces the window, tcp/output resends.
+// Decides which segments are lost: RACK (RFC 8985 §6), by the time they were sent, not by counting
+// duplicates.
+// Before: tcp/ack reports what was newly delivered. After: tcp/recovery reduces the window, tcp/output
+// resends.
 
 import { enterRecovery } from './recovery.ts';
 import { Sent } from './sent-queue.ts';

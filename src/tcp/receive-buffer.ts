@@ -1,5 +1,5 @@
-// Decides where received bytes wait for the application: one ring per connection, filled in any order, read in
-// order. The first copy of a byte that arrives wins (RFC 8684 §3.3.1). Offsets as in send-buffer.ts.
+// Decides where received bytes wait for the application: one ring per connection, filled in any order, read
+// in order. The first copy of a byte that arrives wins (RFC 8684 §3.3.1). Offsets as in send-buffer.ts.
 // Before it on the walk: tcp/input, mptcp/receive. After it: api/socket.
 
 import { RangeSet } from './range-set.ts';
@@ -42,8 +42,8 @@ export class ReceiveBuffer {
   }
 
   /**
-   * The window field to send for `scale`; moves the right edge, never back (RFC 8684 §3.3.4), and forward only
-   * when it is worth a segment: at least `minStepBytes` or half the buffer (RFC 9293 §3.8.6.2.2).
+   * The window field to send for `scale`; moves the right edge, never back (RFC 8684 §3.3.4), and forward
+   * only when it is worth a segment: at least `minStepBytes` or half the buffer (RFC 9293 §3.8.6.2.2).
    */
   offer(scale: number, minStepBytes: number): number {
     const unit = 2 ** scale;

@@ -54,7 +54,8 @@ export function recoveryOnAck(tcb: Tcb, options: RecoveryAck): void {
     if (options.advanced && !options.newLoss) bound += tcb.payloadMss;
     sendBytes = Math.min(ssthresh - pipe, bound);
   }
-  // "Force a fast retransmit upon entering recovery"; and without SACK one a partial acknowledgement (RFC 6582 §3.2).
+  // "Force a fast retransmit upon entering recovery"; and without SACK one a partial acknowledgement (RFC
+  // 6582 §3.2).
   const forced = tcb.prrSent === 0 || (!tcb.sack && options.advanced);
   tcb.prrCwnd = pipe + Math.max(sendBytes, forced ? tcb.payloadMss : 0);
 }

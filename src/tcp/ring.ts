@@ -1,5 +1,5 @@
-// Decides how bytes lie in a ring: offset modulo the ring's length, which is a power of two. Shared by the send and
-// receive buffers and by MPTCP's staging.
+// Decides how bytes lie in a ring: offset modulo the ring's length, which is a power of two. Shared by the
+// send and receive buffers and by MPTCP's staging.
 
 import { copyBytes } from '../wire/copy.ts';
 

@@ -1,6 +1,6 @@
 // Decides what is remembered of each piece of sequence space in flight: the retransmission queue and the SACK
-// scoreboard in one (RFC 9293 §3.8.1, RFC 2018, RFC 8985 §5.1). A ring of typed arrays; an entry is up to 64 KB
-// and is split where an acknowledgement falls inside it. Offsets are subflow-relative (`ssn`, SYN = 0).
+// scoreboard in one (RFC 9293 §3.8.1, RFC 2018, RFC 8985 §5.1). A ring of typed arrays; an entry is up to 64
+// KB and is split where an acknowledgement falls inside it. Offsets are subflow-relative (`ssn`, SYN = 0).
 // Before it on the walk: tcp/output appends. After it: tcp/ack, tcp/rack and tcp/recovery read and mark.
 
 export const Sent = {

@@ -1,6 +1,6 @@
 // Decides what one TCP connection (one subflow) remembers: RFC 9293's transmission control block, and the few
-// moves its owner may make (open, shut down, abort). Sequence numbers are kept unwrapped and relative: `ssn` is
-// a JS number, SYN = 0, first byte = 1; 32-bit numbers exist only at the edge (unwrap below, tcp/output).
+// moves its owner may make (open, shut down, abort). Sequence numbers are kept unwrapped and relative: `ssn`
+// is a JS number, SYN = 0, first byte = 1; 32-bit numbers exist only at the edge (unwrap below, tcp/output).
 // Read first: RFC 9293 §3.3, §3.10. On the walk: tcp/input fills it, tcp/output empties it.
 
 import { type CongestionController, createController } from '../congestion/index.ts';

@@ -130,8 +130,8 @@ function retransmissionTimeout(tcb: Tcb, now: number): void {
 }
 
 /**
- * Repeated loss of full-size segments only is taken for a path MTU black hole (RFC 8899 §4.3): fall back to the
- * floor. Needed evidence: two timeouts of a full-size head, and either no full-size segment was ever
+ * Repeated loss of full-size segments only is taken for a path MTU black hole (RFC 8899 §4.3): fall back to
+ * the floor. Needed evidence: two timeouts of a full-size head, and either no full-size segment was ever
  * acknowledged here or the peer was heard since.
  */
 function shrinkForBlackHole(tcb: Tcb): void {
@@ -195,5 +195,7 @@ function keepAliveTimeout(tcb: Tcb, now: number): void {
 
 const ORDERLY = { code: null, text: 'TIME-WAIT is over' } as const;
 const MIN_TLP_MS = 10;
-/** Allowance for the peer's delayed ACK. DEVIATION (RFC 8985 says 200 ms): ours and Linux's delay is 40 ms. */
+/**
+ * Allowance for the peer's delayed ACK. DEVIATION (RFC 8985 says 200 ms): ours and Linux's delay is 40 ms.
+ */
 const TLP_ACK_DELAY_MS = 50;

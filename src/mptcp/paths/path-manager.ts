@@ -1,6 +1,8 @@
-// Decides which subflows a connection should have. The client opens one for each of its paths, and again when one is
-// lost; the server opens none and advertises only what it was told to. Both answer joins within limits.
-// Read: RFC 8684 §3.2, §3.4, §3.9. Before: connection (confirmed, lost subflows), signals. After: connection.openJoin.
+// Decides which subflows a connection should have. The client opens one for each of its paths, and again when
+// one is lost; the server opens none and advertises only what it was told to. Both answer joins within
+// limits.
+// Read: RFC 8684 §3.2, §3.4, §3.9. Before: connection (confirmed, lost subflows), signals. After:
+// connection.openJoin.
 
 import type { NetworkInterface } from '../../tcp/index.ts';
 import { parseAddress } from '../../wire/index.ts';
@@ -177,13 +179,16 @@ export class PathManager {
     }
   }
 
-  /** A subflow is gone. `neverOpened`: its handshake failed; `permanent`: the peer wants no other one here. */
+  /**
+   * A subflow is gone. `neverOpened`: its handshake failed; `permanent`: the peer wants no other one here.
+   */
   subflowClosed(subflow: Subflow, how: { neverOpened: boolean; permanent: boolean }, now: number): void {
     const plan = this.planOf(subflow);
     if (plan === undefined) return;
     if (plan.replacement === subflow) plan.replacement = null;
     else plan.subflow = null;
-    // RFC 8684 §3.4.1: after a failed attempt, an advertised address is left alone until it is advertised again.
+    // RFC 8684 §3.4.1: after a failed attempt, an advertised address is left alone until it is advertised
+    // again.
     if (how.permanent || (how.neverOpened && plan.remoteId >= 0)) {
       this.plans.splice(this.plans.indexOf(plan), 1);
       return;

@@ -1,5 +1,5 @@
-// Decides the default policy: among usable paths with room, the one with the smallest smoothed round-trip time;
-// backup paths only when no regular path is usable (RFC 8684 §3.3.8).
+// Decides the default policy: among usable paths with room, the one with the smallest smoothed round-trip
+// time; backup paths only when no regular path is usable (RFC 8684 §3.3.8).
 
 import type { Path, Scheduler } from './scheduler.ts';
 

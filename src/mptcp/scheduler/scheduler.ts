@@ -1,5 +1,6 @@
-// Decides the shape of a scheduling policy. A policy sees paths, never TCP blocks, so that a later carrier can use
-// it unchanged. It is asked only when bytes can leave now (pull): what it picks is sent at once, nothing is parked.
+// Decides the shape of a scheduling policy. A policy sees paths, never TCP blocks, so that a later carrier
+// can use it unchanged. It is asked only when bytes can leave now (pull): what it picks is sent at once,
+// nothing is parked.
 
 /** A path as policies see it. */
 export interface Path {
