@@ -1,5 +1,5 @@
-// Loopback goodput of a connection over the udp link, beside node:net TCP in the same run, and what a datagram
-// costs in allocated bytes on the way through the link (Node's own buffers and callbacks included).
+// Loopback goodput of a connection over the udp link, beside node:net TCP in the same run, and what a
+// datagram costs in allocated bytes on the way through the link (Node's own buffers and callbacks included).
 //
 // The receiver is another process both times. Runs take turns and the median counts: this machine's speed
 // cancels out of the ratio.

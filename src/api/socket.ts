@@ -7,7 +7,7 @@
 
 import { addAbortSignal, Duplex } from 'node:stream';
 import { Ready } from '../host/index.ts';
-import { checkDevices, type PathOption, PathPlan, type PathSpec } from './addresses.ts';
+import type { PathOption } from './addresses.ts';
 import { Alarm, TurnEnd } from './clock.ts';
 import { Connector } from './connector.ts';
 import type { DialTarget } from './dial.ts';
@@ -23,7 +23,7 @@ import {
   type SocketOptions,
 } from './options.ts';
 import { PendingWrite } from './pending-write.ts';
-import { resolveHost } from './resolve.ts';
+import { plannedPath } from './planned-path.ts';
 import type { Session, SessionClient, SubflowNotice } from './session.ts';
 
 /** Local or remote address, as `socket.address()` gives it. */
@@ -158,18 +158,7 @@ export class Socket extends Duplex implements SessionClient {
   async addPath(path: PathOption): Promise<void> {
     checkPath('path', path);
     const session = this.#openSession('addPath');
-    const { remote, ...rest } = path;
-    const spec: PathSpec = remote === undefined ? rest : { ...rest, remote: await remoteOf(remote) };
-    const addresses = session.network.addresses();
-    checkDevices([path], addresses);
-    const [planned] = new PathPlan([spec], session.connection.remote).paths(addresses);
-    if (planned === undefined) {
-      throw new MptcpError('ERR_MPTCP_NO_PATH', {
-        sentence: `"${path.local}" has no address of the peer's family`,
-        remedy: 'name an address of the same family as the remote one',
-      });
-    }
-    session.addPath(planned);
+    session.addPath(await plannedPath(path, session));
   }
 
   /** Stops using a local address (or the device or path of that name); what was under way goes elsewhere. */
@@ -492,11 +481,6 @@ export function connect(...args: ConnectArguments): Socket {
     ...(highWaterMark === undefined ? {} : { highWaterMark }),
   });
   return socket.connect(...args);
-}
-
-async function remoteOf(remote: { host: string; port: number }): Promise<{ address: string; port: number }> {
-  const [{ address }] = await resolveHost({ host: remote.host });
-  return { address, port: remote.port };
 }
 
 function addressOf({ address, port }: { address: string; port: number }): SocketAddress {

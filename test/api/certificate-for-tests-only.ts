@@ -1,5 +1,6 @@
-// A self-signed certificate for "localhost" and its key, for the tests of this folder and nothing else: the key
-// is public. Made with `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 36500`.
+// A self-signed certificate for "localhost" and its key, for the tests of this folder and nothing else: the
+// key is public. Made with
+// `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 36500`.
 
 export const TEST_ONLY_KEY: string = `-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgFjFEzEzA25ad9Jdj

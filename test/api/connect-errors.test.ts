@@ -143,7 +143,7 @@ test('all addresses fail: one error with the errors of all', async t => {
   );
 });
 
-test('a path over an address this machine does not have is EADDRNOTAVAIL, over no device a clear error', async t => {
+test('a path over a foreign address is EADDRNOTAVAIL, over no device a clear error', async t => {
   const { port } = await serve(t, {}, echo);
   const foreign = connect({ port, host: '127.0.0.1', paths: [{ local: '203.0.113.5' }] });
   assert.equal((await errorOf(foreign)).code, 'EADDRNOTAVAIL');

@@ -69,7 +69,7 @@ const endpoint = (events: number, ready: (events: number) => void) => ({
   userData: { ready },
 });
 
-test('packets of one turn are received with one time, then endpoints are served, then packets leave', async () => {
+test('packets of one turn are received with one time, endpoints are served, packets leave', async () => {
   const { host, driver, send, deliver } = drivenPair();
   host.log.length = 0;
   send('one');

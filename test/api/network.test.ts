@@ -39,7 +39,7 @@ test('addresses that appear and vanish are told, once each', () => {
   network.unobserve(observer);
 });
 
-test('the interface of an address that vanished is gone, with its sockets; its successor is another', async () => {
+test('the interface of an address that vanished is gone with its sockets', async () => {
   const { network, list, observer } = networkOf('127.0.0.1');
   network.observe(observer);
   const first = network.interfaceFor('127.0.0.1');
