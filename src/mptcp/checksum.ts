@@ -2,7 +2,7 @@
 // relative SSN, the length as on the wire (DATA_FIN included) and zeros (RFC 8684 §3.3.1, Figure 10).
 
 import { foldChecksum } from '../wire/index.ts';
-import type { DataSequence } from './data-sequence.ts';
+import { DataSequence } from './data-sequence.ts';
 
 export interface MappingChecksum {
   sequence: DataSequence;
@@ -23,3 +23,12 @@ export function mappingChecksum(options: MappingChecksum): number {
     (hi >>> 16) + (hi & 0xffff) + (lo >>> 16) + (lo & 0xffff) + (ssn >>> 16) + (ssn & 0xffff) + length;
   return foldChecksum(sum + header);
 }
+
+/** One record, refilled for each mapping sent or verified: nothing is allocated per packet. */
+export const pseudoHeader: MappingChecksum = {
+  sequence: new DataSequence(),
+  dsn: 0,
+  ssn: 0,
+  length: 0,
+  sum: 0,
+};

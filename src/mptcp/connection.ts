@@ -22,7 +22,6 @@ import {
   type Tcb,
 } from '../tcp/index.ts';
 import { formatAddress, parseAddress, type Segment } from '../wire/index.ts';
-import { type MappingChecksum, mappingChecksum } from './checksum.ts';
 import { abortConnection, type Fastclose, fastcloseTimeout } from './close.ts';
 import type { MptcpConfig } from './config.ts';
 import { DataSequence } from './data-sequence.ts';
@@ -35,7 +34,7 @@ import type { Scheduler } from './scheduler/scheduler.ts';
 import { releaseSent, transmitConnection } from './send.ts';
 import { Signals } from './signals.ts';
 import { type JoinState, Stage, Subflow } from './subflow.ts';
-import { suspect } from './suspicion.ts';
+import { probeSuspected, suspect } from './suspicion.ts';
 
 /** Where a subflow runs. */
 export interface SubflowEndpoint {
@@ -594,10 +593,6 @@ export class MultipathConnection implements ByteStream {
     abortConnection(this, { code: null, text: 'data arrived after close' }, now);
   }
 
-  mappingChecksum(options: MappingChecksum): number {
-    return mappingChecksum(options);
-  }
-
   /** Guards against acknowledgements lost for good, or faked on the way (RFC 8684 §3.3.6). */
   startDataTimer(now: number): void {
     if (this.dataTimerMs !== Infinity) return;
@@ -867,7 +862,9 @@ export class MultipathConnection implements ByteStream {
   }
 
   private expireSubflow(subflow: Subflow, now: number): void {
-    if (subflow.suspectMs <= now) {
+    if (subflow.suspectMs <= now && subflow.stage === Stage.SUSPECT) {
+      probeSuspected(subflow, now);
+    } else if (subflow.suspectMs <= now) {
       suspect(subflow, now);
       this.paths.subflowSuspect(subflow, now);
     }

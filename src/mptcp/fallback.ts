@@ -71,6 +71,8 @@ class FallbackStream extends PlainStream {
   private readonly infiniteSsn: number;
   /** RFC 8684 §3.7: an MP_FAIL is owed, and must not be displaced by data. */
   private failOwed: boolean;
+  /** This side found damage, and the peer has not sent its infinite mapping yet. */
+  private awaitsMapping: boolean;
 
   constructor(options: PlainStreamOptions & { subflow: Subflow; announce: boolean; failDsn: number }) {
     super(options);
@@ -78,6 +80,7 @@ class FallbackStream extends PlainStream {
     this.connection = options.subflow.connection;
     this.mappingsLeft = options.announce ? ANNOUNCEMENTS : 0;
     this.failOwed = options.failDsn >= 0;
+    this.awaitsMapping = this.failOwed && !options.announce;
     // Repeated by the side that found the damage; the other answers once.
     this.failsLeft = this.failOwed ? (options.announce ? 1 : ANNOUNCEMENTS) : 0;
     this.failDsn = options.failDsn;
@@ -97,6 +100,15 @@ class FallbackStream extends PlainStream {
   override dataOptions(segment: Segment, ssn: number, length: number, now: number): void {
     if (ssn + length > this.infiniteSsn) this.infiniteMapping(segment);
     else super.dataOptions(segment, ssn, length, now);
+    this.keepPeerGoing(segment);
+  }
+
+  /**
+   * Until its infinite mapping the peer's send buffer is freed by DATA_ACKs alone, and the mapping goes with data:
+   * a peer whose buffer is full would never send it (Linux stalls so).
+   */
+  private keepPeerGoing(segment: Segment): void {
+    if (this.awaitsMapping && (segment.mp & Mp.DSS) === 0) dataAck(this.subflow, segment);
   }
 
   private infiniteMapping(segment: Segment): void {
@@ -119,10 +131,12 @@ class FallbackStream extends PlainStream {
     if (this.failsLeft <= 0) {
       // Also without data, for a side that only receives has no other way to say it.
       this.infiniteMapping(segment);
+      this.keepPeerGoing(segment);
       return;
     }
     this.failsLeft--;
     segment.mp = Mp.FAIL;
+    this.keepPeerGoing(segment);
     segment.failDsnHi = this.connection.remoteSequence.wireHi(this.failDsn);
     segment.failDsnLo = this.connection.remoteSequence.wireLo(this.failDsn);
     this.connection.env.counters.MPFailTx++;
@@ -132,6 +146,7 @@ class FallbackStream extends PlainStream {
     if ((segment.mp & Mp.DSS) !== 0 && (segment.dssFlags & DssFlag.MAP) !== 0 && segment.dataLength === 0) {
       // The peer has understood.
       this.failsLeft = 0;
+      this.awaitsMapping = false;
     }
     // The peer goes on signalling what does not arrive here: tell it once more.
     if (this.mappingsLeft > 0 && segment.payloadLength === 0) this.tcb.ackPending = true;

@@ -5,6 +5,7 @@
 // mptcp/fallback.
 
 import { DssFlag, Flag, Mp, RstFlag, type Segment } from '../wire/index.ts';
+import { mappingChecksum } from './checksum.ts';
 import { fastcloseReceived } from './close.ts';
 import { dataAckMissing, failReceived, infiniteMappingReceived } from './fallback.ts';
 import { preEstablishedAcknowledged, synAckReceived, thirdAckReceived } from './handshake.ts';
@@ -140,7 +141,7 @@ function mapping(subflow: Subflow, segment: Segment, ssn: number, now: number): 
 function validDataFin(connection: Subflow['connection'], segment: Segment, dsn: number): boolean {
   if (!connection.checksum) return true;
   const header = { sequence: connection.remoteSequence, dsn, ssn: segment.ssn, length: 1, sum: 0 };
-  return connection.mappingChecksum(header) === segment.checksum;
+  return mappingChecksum(header) === segment.checksum;
 }
 
 interface Mapping {

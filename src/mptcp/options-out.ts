@@ -4,6 +4,7 @@
 // Before: tcp/output. After: wire.
 
 import { CapableFlag, DssFlag, Mp, optionsLength, RstFlag, type Segment } from '../wire/index.ts';
+import { mappingChecksum } from './checksum.ts';
 import { addSignal } from './signals.ts';
 import { Stage, type Subflow } from './subflow.ts';
 
@@ -70,7 +71,7 @@ export function ackOptions(subflow: Subflow, segment: Segment, now: number): voi
     segment.checksum = -1;
     if (connection.checksum) {
       const header = { sequence: connection.localSequence, dsn: connection.dataFinDsn, ssn: 0 };
-      segment.checksum = connection.mappingChecksum({ ...header, length: 1, sum: 0 });
+      segment.checksum = mappingChecksum({ ...header, length: 1, sum: 0 });
     }
     connection.dataFinSent(now);
     return;

@@ -4,6 +4,7 @@
 // Before on the walk: tcp/input. After: host/connection reads.
 
 import { onesComplementSum } from '../wire/index.ts';
+import { mappingChecksum, pseudoHeader } from './checksum.ts';
 import { checksumFailed, mappingMissing } from './fallback.ts';
 import { ResetReason } from './reset-reason.ts';
 import { Staging } from './staging.ts';
@@ -152,13 +153,16 @@ function verified(subflow: Subflow, staging: Staging, i: number): boolean {
   const connection = subflow.connection;
   const length = map.length(i);
   staging.copy(map.ssn(i), length, scratch, 0);
-  const sum = onesComplementSum(scratch, 0, length);
   const dsn = map.dsn(i);
-  const header = { sequence: connection.remoteSequence, dsn, ssn: map.ssn(i) };
-  if (connection.mappingChecksum({ ...header, length, sum }) === map.checksum(i)) return true;
+  pseudoHeader.sequence = connection.remoteSequence;
+  pseudoHeader.dsn = dsn;
+  pseudoHeader.ssn = map.ssn(i);
+  pseudoHeader.length = length;
+  pseudoHeader.sum = onesComplementSum(scratch, 0, length);
+  if (mappingChecksum(pseudoHeader) === map.checksum(i)) return true;
   // A DATA_FIN that shares the mapping counts in its length.
-  const withFin = dsn + length === connection.rcvDataFin;
-  return withFin && connection.mappingChecksum({ ...header, length: length + 1, sum }) === map.checksum(i);
+  pseudoHeader.length = length + 1;
+  return dsn + length === connection.rcvDataFin && mappingChecksum(pseudoHeader) === map.checksum(i);
 }
 
 /** One mapping is at most 65,535 bytes. */

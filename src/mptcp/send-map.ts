@@ -5,7 +5,10 @@
 
 const INITIAL_CAPACITY = 16;
 
-/** Ring of mappings [ssn, ssn + length) → [dsn, dsn + length), in order of ssn. */
+/**
+ * Ring of mappings [ssn, ssn + length) → [dsn, dsn + length), in order of ssn. New data comes in order of dsn as well;
+ * while nothing reinjected stands among it, questions about dsn are answered by bisection, and by a scan otherwise.
+ */
 export class SendMap {
   private ssns: Float64Array = new Float64Array(INITIAL_CAPACITY);
   private dsns: Float64Array = new Float64Array(INITIAL_CAPACITY);
@@ -15,6 +18,10 @@ export class SendMap {
   private fins: Uint8Array = new Uint8Array(INITIAL_CAPACITY);
   /** Bytes kept here because the connection has released them (mptcp/send `retain`). */
   private kept: (Uint8Array | null)[] = new Array<Uint8Array | null>(INITIAL_CAPACITY).fill(null);
+  /** 1 = begins below the end of the mapping before it. */
+  private steps: Uint8Array = new Uint8Array(INITIAL_CAPACITY);
+  /** Mappings marked so; 0 = in order of dsn. */
+  private stepsBack = 0;
   private head = 0;
   private mask: number = INITIAL_CAPACITY - 1;
   count = 0;
@@ -52,6 +59,10 @@ export class SendMap {
   append(ssn: number, dsn: number, length: number, fin: boolean, checksum: number): void {
     if (this.count > this.mask) this.grow();
     const k = (this.head + this.count) & this.mask;
+    const last = this.count - 1;
+    const back = last >= 0 && dsn < this.dsn(last) + this.length(last) ? 1 : 0;
+    this.steps[k] = back;
+    this.stepsBack += back;
     this.ssns[k] = ssn;
     this.dsns[k] = dsn;
     this.lengths[k] = length;
@@ -79,6 +90,11 @@ export class SendMap {
       this.kept[this.head & this.mask] = null;
       this.head = (this.head + 1) & this.mask;
       this.count--;
+      if (this.count === 0) this.stepsBack = 0;
+      else if (this.steps[this.head] !== 0) {
+        this.steps[this.head] = 0;
+        this.stepsBack--;
+      }
     }
   }
 
@@ -87,13 +103,19 @@ export class SendMap {
     let lowest = Infinity;
     for (let i = 0; i < this.count; i++) {
       const dsn = this.dsn(i);
-      if (dsn < lowest && this.keptBytes(i) === null) lowest = dsn;
+      if (dsn >= lowest || this.keptBytes(i) !== null) continue;
+      if (this.stepsBack === 0) return dsn;
+      lowest = dsn;
     }
     return lowest;
   }
 
   /** True when [start, end) overlaps a mapping in flight. */
   overlaps(start: number, end: number): boolean {
+    if (this.stepsBack === 0) {
+      const i = this.firstEndingAfter(start);
+      return i < this.count && this.dsn(i) < end;
+    }
     for (let i = 0; i < this.count; i++) {
       const dsn = this.dsn(i);
       if (dsn < end && dsn + this.length(i) > start) return true;
@@ -103,6 +125,11 @@ export class SendMap {
 
   /** The smallest dsn in [start, end) that a mapping in flight begins with; `end` when there is none. */
   nextOverlap(start: number, end: number): number {
+    if (this.stepsBack === 0) {
+      let i = this.firstEndingAfter(start);
+      if (i < this.count && this.dsn(i) < start) i++;
+      return i < this.count ? Math.min(end, this.dsn(i)) : end;
+    }
     let next = end;
     for (let i = 0; i < this.count; i++) {
       const dsn = this.dsn(i);
@@ -113,7 +140,19 @@ export class SendMap {
 
   clear(): void {
     this.kept.fill(null);
-    this.head = this.count = 0;
+    this.head = this.count = this.stepsBack = 0;
+  }
+
+  /** In order of dsn: index of the first mapping that ends behind `dsn`. */
+  private firstEndingAfter(dsn: number): number {
+    let low = 0;
+    let high = this.count;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.dsn(middle) + this.length(middle) > dsn) high = middle;
+      else low = middle + 1;
+    }
+    return low;
   }
 
   private grow(): void {
@@ -124,6 +163,7 @@ export class SendMap {
     const checksums = new Int32Array(size);
     const fins = new Uint8Array(size);
     const kept = new Array<Uint8Array | null>(size).fill(null);
+    const steps = new Uint8Array(size);
     for (let i = 0; i < this.count; i++) {
       const k = (this.head + i) & this.mask;
       ssns[i] = this.ssns[k];
@@ -132,6 +172,7 @@ export class SendMap {
       checksums[i] = this.checksums[k];
       fins[i] = this.fins[k];
       kept[i] = this.kept[k];
+      steps[i] = this.steps[k];
     }
     this.ssns = ssns;
     this.dsns = dsns;
@@ -139,6 +180,7 @@ export class SendMap {
     this.checksums = checksums;
     this.fins = fins;
     this.kept = kept;
+    this.steps = steps;
     this.head = 0;
     this.mask = size - 1;
   }

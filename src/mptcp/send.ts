@@ -12,6 +12,7 @@ import {
   transmitFin,
 } from '../tcp/index.ts';
 import { copyBytes } from '../wire/copy.ts';
+import { mappingChecksum, pseudoHeader } from './checksum.ts';
 import type { MultipathConnection } from './connection.ts';
 import type { Subflow } from './subflow.ts';
 import { watch } from './suspicion.ts';
@@ -145,9 +146,12 @@ function sendMapped(
   const fin = connection.dataFinDsn === dsn + length && (connection.confirmed || dsn !== 1);
   let checksum = -1;
   if (connection.checksum) {
-    const sum = connection.sendBuffer.sum(dsn, length);
-    const header = { sequence: connection.localSequence, dsn, ssn };
-    checksum = connection.mappingChecksum({ ...header, length: length + (fin ? 1 : 0), sum });
+    pseudoHeader.sequence = connection.localSequence;
+    pseudoHeader.dsn = dsn;
+    pseudoHeader.ssn = ssn;
+    pseudoHeader.length = length + (fin ? 1 : 0);
+    pseudoHeader.sum = connection.sendBuffer.sum(dsn, length);
+    checksum = mappingChecksum(pseudoHeader);
   }
   subflow.sendMap.append(ssn, dsn, length, fin, checksum);
   if (tcb.sndUna === tcb.sndNxt) subflow.flightMs = now;

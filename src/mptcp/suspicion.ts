@@ -5,11 +5,13 @@
 // reports life.
 
 import { Timer } from '../tcp/index.ts';
+import { ResetReason } from './reset-reason.ts';
 import { Stage, type Subflow } from './subflow.ts';
 
 /** Sets when silence on this subflow becomes suspicious. */
 export function watch(subflow: Subflow, now: number): void {
   const tcb = subflow.tcb;
+  if (subflow.stage === Stage.SUSPECT) return;
   if (subflow.stage !== Stage.ACTIVE || tcb.sndUna === tcb.sndNxt || !hasAlternative(subflow)) {
     subflow.suspectMs = Infinity;
     return;
@@ -36,9 +38,30 @@ export function suspect(subflow: Subflow, now: number): void {
   subflow.stage = Stage.SUSPECT;
   subflow.suspectSinceMs = now;
   tcb.rtoCapMs = connection.env.config.suspectProbeMs;
-  tcb.deadlines[Timer.RETRANSMIT] = Math.min(tcb.deadlines[Timer.RETRANSMIT], now + tcb.rtoCapMs);
-  tcb.tlpPending = true;
+  if (tcb.sndUna === tcb.sndNxt) {
+    tcb.probePending = true;
+  } else {
+    tcb.deadlines[Timer.RETRANSMIT] = Math.min(tcb.deadlines[Timer.RETRANSMIT], now + tcb.rtoCapMs);
+    tcb.tlpPending = true;
+  }
+  subflow.suspectMs = now + connection.env.config.suspectProbeMs;
   connection.reinjectFrom(subflow);
+}
+
+/**
+ * A suspected path is probed: by its own retransmissions while it has bytes in flight, otherwise like a keepalive.
+ * After `dataTimeoutMs` of silence it is given up.
+ */
+export function probeSuspected(subflow: Subflow, now: number): void {
+  const { tcb, connection } = subflow;
+  const { suspectProbeMs, dataTimeoutMs } = connection.env.config;
+  if (now - subflow.suspectSinceMs >= dataTimeoutMs) {
+    const text = 'silent for too long';
+    subflow.reset({ reason: ResetReason.PERFORMANCE, text, transient: true }, now);
+    return;
+  }
+  if (tcb.sndUna === tcb.sndNxt) tcb.probePending = true;
+  subflow.suspectMs = now + suspectProbeMs;
 }
 
 /** Anything valid arrived on a suspected subflow: it is in use again, and repairs its own losses. */
@@ -46,6 +69,7 @@ export function recovered(subflow: Subflow, _now: number): void {
   const connection = subflow.connection;
   connection.env.counters.SubflowRecover++;
   subflow.stage = Stage.ACTIVE;
+  subflow.suspectMs = Infinity;
   subflow.tcb.rtoCapMs = connection.env.config.rtoMaxMs;
   const map = subflow.sendMap;
   for (let i = 0; i < map.count; i++) {

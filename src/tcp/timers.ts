@@ -167,9 +167,12 @@ function persistTimeout(tcb: Tcb, now: number): void {
     tcb.close({ code: 'ETIMEDOUT', text: 'window probes were not answered' }, now);
     return;
   }
+  // The last probe went unanswered: whoever has another path should know.
+  const unanswered = tcb.backoff > 0 && tcb.lastReceivedMs < tcb.lastSentMs;
   tcb.backoff++;
   tcb.env.counters.TCPWinProbe++;
   tcb.probePending = true;
+  if (unanswered) tcb.extension.timedOut(now);
 }
 
 function keepAliveTimeout(tcb: Tcb, now: number): void {
