@@ -64,7 +64,7 @@ export function receiveSegment(tcb: Tcb, segment: Segment, now: number): void {
 function acceptable(tcb: Tcb, segment: Segment, flags: number, ssn: number, now: number): boolean {
   if (pawsRejects(tcb, segment, flags, now)) {
     tcb.env.counters.PAWSEstab++;
-    tcb.ackPending = true;
+    answerRefused(tcb, segment, now);
     return false;
   }
   const length =
@@ -89,8 +89,24 @@ function acceptable(tcb: Tcb, segment: Segment, flags: number, ssn: number, now:
     tcb.lastReceivedMs = now;
     oldSegmentAck(tcb, segment, ssn, flags, now);
   }
-  tcb.ackPending = true;
+  answerRefused(tcb, segment, now);
   return false;
+}
+
+/**
+ * RFC 9293 §3.10.7.4: what is refused is acknowledged. Without data it may itself be such an answer: unlimited, two
+ * ends that misjudge each other's numbers would never stop (Linux: tcp_invalid_ratelimit).
+ */
+function answerRefused(tcb: Tcb, segment: Segment, now: number): void {
+  if (segment.payloadLength === 0) {
+    if (now - tcb.refusalWindowMs >= 1000) {
+      tcb.refusalWindowMs = now;
+      tcb.refusalCount = 0;
+    }
+    if (tcb.refusalCount >= tcb.env.config.challengeAcksPerSecond) return;
+    tcb.refusalCount++;
+  }
+  tcb.ackPending = true;
 }
 
 /**

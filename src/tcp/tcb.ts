@@ -151,6 +151,9 @@ export class Tcb {
   keepAliveSent = 0;
   challengeWindowMs = -1e9;
   challengeCount = 0;
+  /** Answers to refused segments without data in the current second. */
+  refusalWindowMs = -1e9;
+  refusalCount = 0;
   timeWaitMs: number;
 
   // Totals.

@@ -62,6 +62,19 @@ test('challenges are limited to ten a second', () => {
   assert.equal(peer.arrives({ flags: 'R', seq: 99 }).length, 1);
 });
 
+test('refused segments without data are answered ten times a second, with data always', () => {
+  // Otherwise two ends, each of which refuses the timestamps of the other, acknowledge each other for ever.
+  const peer = established();
+  peer.arrives({ length: 10, tsVal: 9_000_000 });
+  let answers = 0;
+  for (let i = 0; i < 30; i++) answers += peer.arrives({ tsVal: 8_000_000 }).length;
+  assert.equal(answers, 10);
+  for (let i = 0; i < 30; i++) answers += peer.arrives({ length: 1, seq: 11, tsVal: 8_000_000 }).length;
+  assert.equal(answers, 40);
+  peer.now += 1000;
+  assert.equal(peer.arrives({ seq: 0 }).length, 1);
+});
+
 test('data with an acknowledgement of what was never sent is not taken', () => {
   const peer = established(small);
   assert.deepEqual(brief(peer.arrives({ seq: 1, length: 10, ack: 2 })), [['A', 1, 1, 0]]);
