@@ -35,6 +35,9 @@ export function synOptions(subflow: Subflow, segment: Segment, synAck: boolean):
     segment.capableLength = synAck ? 12 : 4;
     segment.senderKeyHi = local.hi;
     segment.senderKeyLo = local.lo;
+    // DEVIATION (Linux sends its infinite mapping, which only checksums bring about, in segments sized without it: on
+    // a path of full MTU they exceed it by the DSS and never leave): leave room for one below the MTU.
+    if (connection.checksum) segment.mss -= INFINITE_MAPPING_BYTES;
     connection.env.counters.MPCapableSYNTX += synAck ? 0 : 1;
     return;
   }
@@ -191,3 +194,6 @@ export function preEstablishedAcknowledged(subflow: Subflow, segment: Segment, n
   subflow.join.thirdAckMs = Infinity;
   subflow.connection.subflowActive(subflow, now);
 }
+
+/** A DSS with everything: 64-bit DATA_ACK and DSN, checksum. */
+const INFINITE_MAPPING_BYTES = 28;

@@ -38,6 +38,8 @@ export class Bed {
   readonly namespace: string;
   readonly kernel: KernelPeer;
   readonly ours: OurHost;
+  /** What lies between: may change a packet in place; false drops it. Checksums are the bed's. */
+  middlebox: (outbound: boolean, bytes: Uint8Array, offset: number, device: number) => boolean = () => true;
   /** Interface ids of our host, by device and family. */
   readonly interfaces4: number[] = [];
   readonly interfaces6: number[] = [];
@@ -201,16 +203,18 @@ export class Bed {
     return new Proxy(link, {
       get: (target, key) => {
         if (key === 'send') {
-          return (...packet: Parameters<Link['send']>): void => {
-            if (!dark.has(device)) target.send(...packet);
+          return (bytes: Uint8Array, offset: number, length: number, segmentSizeBytes: number): void => {
+            if (dark.has(device) || !this.middlebox(true, bytes, offset, device)) return;
+            target.send(bytes, offset, length, segmentSizeBytes);
           };
         }
         if (key === 'attach') {
           return (sink: LinkSink): void =>
             target.attach({
               ...sink,
-              packet: (...packet) => {
-                if (!dark.has(device)) sink.packet(...packet);
+              packet: (from, bytes, offset, length) => {
+                if (dark.has(device) || !this.middlebox(false, bytes, offset, device)) return;
+                sink.packet(from, bytes, offset, length);
               },
             });
         }

@@ -94,9 +94,10 @@ for (const role of ROLES) {
           await flow.until(() => flow.connection.readableBytes === 1000);
           flow.close();
           await assert.rejects(socket.receive(), { errno: ECONNRESET });
-          // Its first data has had no DATA_ACK yet: to the kernel our reset is one of TCP.
-          const early = role === 'our server' && name === 'one subflow';
-          assert.equal((await bed.moved())['MPFastcloseRx'] ?? 0, early ? 0 : 1);
+          // To a client that has had no DATA_ACK yet our reset may be one of TCP.
+          const least = role === 'our server' && name === 'one subflow' ? 0 : 1;
+          const told = (await bed.moved())['MPFastcloseRx'] ?? 0;
+          assert.ok(told >= least && told <= 1, `${told} MP_FASTCLOSE arrived`);
           await flow.closed();
         }));
 
