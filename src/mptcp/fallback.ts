@@ -50,6 +50,10 @@ export const FALLBACK_CAUSES: Readonly<Record<string, { section: string; advice:
   },
 };
 
+/** In-order payload without a mapping that is still waited with: pieces of one segment whose last one has it. */
+const UNMAPPED_SEGMENTS = 8;
+const UNMAPPED_BYTES = 65_535;
+
 /** Segments on which an infinite mapping or MP_FAIL is repeated at most. */
 const ANNOUNCEMENTS = 10;
 
@@ -71,8 +75,6 @@ class FallbackStream extends PlainStream {
   private readonly infiniteSsn: number;
   /** RFC 8684 §3.7: an MP_FAIL is owed, and must not be displaced by data. */
   private failOwed: boolean;
-  /** This side found damage, and the peer has not sent its infinite mapping yet. */
-  private awaitsMapping: boolean;
 
   constructor(options: PlainStreamOptions & { subflow: Subflow; announce: boolean; failDsn: number }) {
     super(options);
@@ -80,7 +82,6 @@ class FallbackStream extends PlainStream {
     this.connection = options.subflow.connection;
     this.mappingsLeft = options.announce ? ANNOUNCEMENTS : 0;
     this.failOwed = options.failDsn >= 0;
-    this.awaitsMapping = this.failOwed && !options.announce;
     // Repeated by the side that found the damage; the other answers once.
     this.failsLeft = this.failOwed ? (options.announce ? 1 : ANNOUNCEMENTS) : 0;
     this.failDsn = options.failDsn;
@@ -100,15 +101,6 @@ class FallbackStream extends PlainStream {
   override dataOptions(segment: Segment, ssn: number, length: number, now: number): void {
     if (ssn + length > this.infiniteSsn) this.infiniteMapping(segment);
     else super.dataOptions(segment, ssn, length, now);
-    this.keepPeerGoing(segment);
-  }
-
-  /**
-   * Until its infinite mapping the peer's send buffer is freed by DATA_ACKs alone, and the mapping goes with data:
-   * a peer whose buffer is full would never send it (Linux stalls so).
-   */
-  private keepPeerGoing(segment: Segment): void {
-    if (this.awaitsMapping && (segment.mp & Mp.DSS) === 0) dataAck(this.subflow, segment);
   }
 
   private infiniteMapping(segment: Segment): void {
@@ -131,12 +123,10 @@ class FallbackStream extends PlainStream {
     if (this.failsLeft <= 0) {
       // Also without data, for a side that only receives has no other way to say it.
       this.infiniteMapping(segment);
-      this.keepPeerGoing(segment);
       return;
     }
     this.failsLeft--;
     segment.mp = Mp.FAIL;
-    this.keepPeerGoing(segment);
     segment.failDsnHi = this.connection.remoteSequence.wireHi(this.failDsn);
     segment.failDsnLo = this.connection.remoteSequence.wireLo(this.failDsn);
     this.connection.env.counters.MPFailTx++;
@@ -146,7 +136,6 @@ class FallbackStream extends PlainStream {
     if ((segment.mp & Mp.DSS) !== 0 && (segment.dssFlags & DssFlag.MAP) !== 0 && segment.dataLength === 0) {
       // The peer has understood.
       this.failsLeft = 0;
-      this.awaitsMapping = false;
     }
     // The peer goes on signalling what does not arrive here: tell it once more.
     if (this.mappingsLeft > 0 && segment.payloadLength === 0) this.tcb.ackPending = true;
@@ -216,10 +205,16 @@ function insertStaged(subflow: Subflow): void {
 }
 
 /** Payload without a mapping. False: no more is to be done with it here. */
-export function mappingMissing(subflow: Subflow, ssn: number, _length: number, now: number): boolean {
+export function mappingMissing(subflow: Subflow, ssn: number, length: number, now: number): boolean {
   const connection = subflow.connection;
-  if (subflow.mappingSeen || ssn > subflow.tcb.rcvNxt) return true;
-  if (isSingle(subflow)) {
+  if (ssn > subflow.tcb.rcvNxt) return true;
+  if (subflow.mappingSeen) {
+    // A box that splits segments may leave the mapping to the last piece; more than a segment has is more than that.
+    subflow.unmappedBytes += length;
+    if (++subflow.unmappedSegments <= UNMAPPED_SEGMENTS && subflow.unmappedBytes <= UNMAPPED_BYTES)
+      return true;
+  }
+  if (isSingle(subflow) && !subflow.mappingSeen) {
     connection.env.counters.DssFallback++;
     fallBack(subflow, { cause: 'data-without-mapping', seenBy: 'local', announce: true }, now);
   } else {

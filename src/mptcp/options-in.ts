@@ -176,6 +176,7 @@ function addMapping(subflow: Subflow, map: Mapping, segment: Segment, ssn: numbe
     return false;
   }
   subflow.receiveShift = map.dsn - map.ssn;
+  if (result === MapResult.NEW) subflow.unmappedSegments = subflow.unmappedBytes = 0;
   if (result === MapResult.NEW && subflow.staging !== null) {
     return placeStaged(subflow, map.ssn, end, now);
   }

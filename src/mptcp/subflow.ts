@@ -83,6 +83,9 @@ export class Subflow implements Extension, Path {
   staging: Staging | null = null;
   /** The peer was seen to put mappings / DATA_ACKs on this subflow. */
   mappingSeen = false;
+  /** In-order payload since the newest mapping that none covers. */
+  unmappedSegments = 0;
+  unmappedBytes = 0;
   dataAckSeen = false;
   /** The last segment carried no MPTCP option at all. */
   lastWithoutOptions = false;
