@@ -186,6 +186,7 @@ export class Host {
     for (const connection of this.live) {
       if (connection.multipathSide !== null) connection.multipathSide.limitMtu(id, networkInterface.mtu);
       else if (tcbOf(connection).networkInterface.id === id) tcbOf(connection).limitMtu(networkInterface.mtu);
+      this.touch(connection);
     }
   }
 

@@ -8,7 +8,7 @@ import type { Environment, NetworkInterface } from './environment.ts';
 import type { CloseReason, Extension } from './extension.ts';
 import { RangeSet } from './range-set.ts';
 import { RttEstimator } from './rtt.ts';
-import { SentQueue } from './sent-queue.ts';
+import { Sent, SentQueue } from './sent-queue.ts';
 import { EDGES, isSynchronized, STATE_NAMES, State } from './state.ts';
 import { TIMER_COUNT, Timer } from './timers.ts';
 
@@ -308,9 +308,14 @@ export class Tcb {
   limitMtu(mtuBytes: number): void {
     const headers = this.networkInterface.family === 6 ? 60 : 40;
     const mss = mtuBytes - headers;
-    if (mss < this.mss) {
-      this.mss = mss;
-      this.congestion.setMss(this.payloadMss);
+    if (mss >= this.mss) return;
+    this.mss = mss;
+    this.congestion.setMss(this.payloadMss);
+    // RFC 1191 §6.4: what was too large is sent again at once, and its loss says nothing of congestion.
+    const sent = this.sent;
+    for (let i = 0; i < sent.count; i++) {
+      const known = (sent.flags(i) & (Sent.SACKED | Sent.LOST)) !== 0;
+      if (!known && sent.length(i) > this.payloadMss) sent.markLost(i);
     }
   }
 

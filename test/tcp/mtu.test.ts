@@ -42,6 +42,29 @@ test('setMtu: what is repeated from now on fits, split where it must be', () => 
   assert.equal(peer.connection.unacknowledgedBytes, 0);
 });
 
+test('setMtu: what was too large goes again at once, and the window does not answer for it', () => {
+  const peer = established();
+  peer.write(3 * (1500 - HEADERS));
+  const cwndBytes = peer.tcb.cwndBytes;
+  peer.host.setMtu(peer.interfaceId, 1280, peer.now);
+  const again = peer.sent();
+  assert.equal(
+    again.reduce((sum, p) => sum + p.length, 0),
+    3 * (1500 - HEADERS),
+  );
+  assert.equal(largest(again), 1280 - HEADERS);
+  assert.equal(peer.tcb.cwndBytes, cwndBytes);
+  assert.equal(answerAll(peer, again).length, 0);
+  assert.equal(peer.connection.unacknowledgedBytes, 0);
+});
+
+test('setMtu: small segments on their way are left alone', () => {
+  const peer = established();
+  peer.write(500);
+  peer.host.setMtu(peer.interfaceId, 1280, peer.now);
+  assert.deepEqual(peer.sent(), []);
+});
+
 test('setMtu never goes below 576', () => {
   const peer = established();
   peer.host.setMtu(peer.interfaceId, 68, peer.now);
