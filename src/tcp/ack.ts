@@ -28,7 +28,7 @@ export function processAck(tcb: Tcb, segment: Segment, ssn: number, ack: number,
   sackedFreed = 0;
   // RFC 5681 §2: a duplicate acknowledges nothing new, carries nothing and changes nothing.
   const duplicate = ack === tcb.sndUna && !advanced && tcb.sndWnd === windowBefore && isPure(segment);
-  if (!tcb.sack) delivered += withoutSack(tcb, { ack, advanced, duplicate, delivered, now });
+  if (!tcb.sack) delivered += withoutSack(tcb, delivered, duplicate, now);
   if (newestSampleMs >= 0) tcb.rtt.sample(newestSampleMs, now);
   if (advanced || delivered > 0) {
     tcb.progressMs = now;
@@ -193,35 +193,27 @@ function isPure(segment: Segment): boolean {
   return bare && (segment.mp & ~Mp.DSS) === 0;
 }
 
-interface WithoutSackAck {
-  ack: number;
-  advanced: boolean;
-  duplicate: boolean;
-  /** Bytes the acknowledgement number covers newly. */
-  delivered: number;
-  now: number;
-}
-
 /**
  * Loss recovery for peers without SACK (RFC 5681 §3.2, RFC 6582): three duplicates, then one segment a
- * partial acknowledgement. Returns the correction to the bytes delivered (RFC 9937 §6.2).
+ * partial acknowledgement. `covered`: bytes that the acknowledgement number covers newly. Returns what is to be added to the
+ * bytes delivered (RFC 9937 §6.2).
  */
-function withoutSack(tcb: Tcb, options: WithoutSackAck): number {
-  if (options.advanced) {
-    const counted = Math.min(tcb.dupAckBytes, options.delivered);
+function withoutSack(tcb: Tcb, covered: number, duplicate: boolean, now: number): number {
+  if (covered > 0) {
+    const counted = Math.min(tcb.dupAckBytes, covered);
     tcb.dupAcks = 0;
     tcb.dupAckBytes = 0;
-    if (tcb.recovery === Recovery.RECOVERY && options.ack < tcb.recoveryPoint) markHeadLost(tcb);
+    if (tcb.recovery === Recovery.RECOVERY && tcb.sndUna < tcb.recoveryPoint) markHeadLost(tcb);
     return -counted;
   }
   // After a timeout duplicates come from what was sent before it, which is all taken for lost.
-  if (!options.duplicate || tcb.sent.count === 0 || tcb.recovery === Recovery.LOSS) return 0;
+  if (!duplicate || tcb.sent.count === 0 || tcb.recovery === Recovery.LOSS) return 0;
   const bytes = Math.min(tcb.payloadMss, tcb.sndNxt - tcb.sndUna - tcb.dupAckBytes);
   tcb.dupAcks++;
   tcb.dupAckBytes += bytes;
   if (tcb.dupAcks === 3 && tcb.recovery === Recovery.OPEN) {
     markHeadLost(tcb);
-    enterRecovery(tcb, options.now);
+    enterRecovery(tcb, now);
   }
   return bytes;
 }

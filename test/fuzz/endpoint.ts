@@ -167,7 +167,7 @@ export class Endpoint {
 }
 
 /**
- * What an honest peer could answer to a packet of the host: handshakes complete, data is acknowledged, some is sent.
+ * What an honest peer could answer to a packet of the host: handshakes complete, data is acknowledged, some sent.
  * With the mutants of these it is the host's own connections that are tried.
  */
 function reply(packet: Uint8Array, chance: Chance, now: number): Uint8Array {

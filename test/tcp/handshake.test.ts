@@ -30,6 +30,32 @@ test('data on the ACK that completes the handshake is taken', () => {
   assert.equal(peer.connection.readableBytes, 300);
 });
 
+test('data and FIN on the ACK that completes the handshake are taken', () => {
+  const peer = synReceived();
+  peer.arrives({ flags: 'FA', length: 10 });
+  peer.accept();
+  assert.equal(peer.state, 'CLOSE-WAIT');
+  assert.equal(peer.read().length, 10);
+  assert.ok(peer.connection.ended);
+});
+
+test('an acknowledgement of the SYN/ACK that came before a gap completes the handshake', () => {
+  // The ACK itself was lost; what arrives first is the second data segment.
+  const peer = synReceived();
+  peer.arrives({ seq: 101, length: 100 });
+  assert.equal(peer.state, 'ESTABLISHED');
+  assert.equal(peer.connection.readableBytes, 0);
+  peer.arrives({ seq: 1, length: 100 });
+  assert.equal(peer.connection.readableBytes, 200);
+});
+
+test('SYN-RECEIVED after a simultaneous open: a reset is ECONNREFUSED', () => {
+  const peer = synSent();
+  peer.arrives({ flags: 'S', ...synOptions({}) });
+  peer.arrives({ flags: 'R' });
+  assert.equal(peer.connection.error, 'ECONNREFUSED');
+});
+
 test('the SYN offers MSS, SACK, timestamps and the scale the buffer needs', () => {
   // 4 MiB need a shift of 7: 65,535 · 2⁶ = 4,194,240 is 64 too little.
   const [syn] = new Peer({ link: { mtu: 1400 } }).connect();
@@ -215,10 +241,10 @@ test('more half-open connections than allowed are not answered', () => {
   const answers = [1, 2, 3, 4, 5].map(i => peer.arrives({ flags: 'S', seq: 0, port: 1000 + i }).length);
   assert.deepEqual(answers, [1, 1, 1, 0, 0]);
   assert.equal(peer.counters.ListenDrops, 2);
-  // One completes: there is room for one more.
-  peer.arrives({ seq: 1, port: 1001, ack: (peer.log[0].seq + 1) | 0 });
+  // The half-open ones time out: there is room again.
   peer.wait(200_000);
   assert.equal(peer.listener?.halfOpen, 0);
+  assert.equal(peer.arrives({ flags: 'S', seq: 0, port: 1009 }).length, 1);
 });
 
 test('a full backlog lets no more SYNs in until the application accepts', () => {
