@@ -149,6 +149,8 @@ export class World {
   private readonly delays: readonly number[];
   private readonly flying: { at: number; order: number; to: Peer; bytes: Uint8Array }[] = [];
   private order = 0;
+  /** Steps taken without time passing. */
+  private instants = 0;
   private readonly out: Uint8Array = new Uint8Array(70_000);
 
   constructor(options: WorldOptions = {}) {
@@ -293,6 +295,8 @@ export class World {
 
   private step(): void {
     const at = this.nextEvent();
+    this.instants = at > this.now ? 0 : this.instants + 1;
+    assert.ok(this.instants < 10_000, 'time stands still');
     this.now = Math.max(this.now, at);
     const due = this.flying.filter(p => p.at <= this.now).sort((a, b) => a.at - b.at || a.order - b.order);
     for (const packet of due) this.flying.splice(this.flying.indexOf(packet), 1);
@@ -309,7 +313,8 @@ export class World {
   }
 
   private pump(peer: Peer): void {
-    for (;;) {
+    for (let packets = 0; ; packets++) {
+      assert.ok(packets < 20_000, `${peer.side} never stops sending`);
       peer.attend(this.now);
       const length = peer.host.transmit(this.out, 0, this.now);
       if (length === 0) return;
@@ -326,7 +331,7 @@ export class World {
     const packet: Packet = { from: from.side, at: this.now, path, segment, bytes, lost: false };
     this.log.push(packet);
     const to = from === this.client ? this.server : this.client;
-    let delayMs = this.delays[Math.max(path, 0)];
+    let delayMs = this.delays[Math.max(path, 0) % this.delays.length];
     let copies = 1;
     for (const rule of this.rules) {
       const verdict = rule(packet);
