@@ -139,9 +139,11 @@ export class ConnectionRun {
     const lost = first.forward.lostPackets + first.backward.lostPackets;
     if (!client.connected && lostSyns >= SYN_ATTEMPTS) return 'the handshake was lost';
     if (server.connection === undefined && lost >= SYN_ACK_ATTEMPTS) return 'the handshake was lost';
-    if (server.connection === undefined && client.writtenBytes === 0) return 'a silent client lost its third ACK';
+    if (server.connection === undefined && client.writtenBytes === 0)
+      return 'a silent client lost its third ACK';
     if (this.lostItsStart) return 'the first path went before others could be joined';
-    const carriers = (this.isPlain ? this.paths.slice(0, 1) : this.paths).filter(
+    // MPTCP is carried where its options pass (a subflow that loses them later is as good as dead), TCP anywhere.
+    const carriers = (this.isPlain ? this.paths.slice(0, 1) : this.paths.filter(passesOptions)).filter(
       one => one.wasActive && !one.takenAway && this.endured(one.path, nowMs),
     );
     if (carriers.length === 0) return 'no path lived';
@@ -163,6 +165,10 @@ export class ConnectionRun {
 /** How paths are found by the addresses at their ends. */
 export function addressKey(clientAddress: string, serverAddress: string): string {
   return `${clientAddress}>${serverAddress}`;
+}
+
+function passesOptions({ path }: ConnectionPath): boolean {
+  return path.forward.strips === 'nothing' && path.backward.strips === 'nothing';
 }
 
 function leftEarly(one: Application, other: Application): boolean {

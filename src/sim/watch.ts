@@ -83,8 +83,10 @@ export class Watch {
   private checkApplication(run: ConnectionRun, side: 'client' | 'server', nowMs: number): void {
     const app = run[side];
     const { config } = this.world.plan.hosts[run.plan[side]];
+    // A frozen machine tells its application nothing until it thaws.
+    const frozen = nowMs < this.world.drivers[run.plan[side]].frozenUntilMs;
     const broken =
-      checkNews(app, nowMs) ??
+      (frozen ? null : checkNews(app, nowMs)) ??
       checkBuffers(app, {
         sendBytes: config.sendBufferBytes ?? DEFAULT_BUFFER_BYTES,
         receiveBytes: config.receiveBufferBytes ?? DEFAULT_BUFFER_BYTES,
