@@ -22,6 +22,8 @@ export function receiveSegment(tcb: Tcb, segment: Segment, now: number): void {
   if ((flags & Flag.SYN) !== 0 && tcb.state === State.SYN_RECEIVED && ssn === 0) {
     if ((flags & Flag.ACK) === 0) {
       // The SYN again: our answer was lost.
+      // The peer is still trying, so the handshake gets its whole time again.
+      tcb.backoff = 0;
       tcb.synPending = true;
       return;
     }
@@ -106,7 +108,9 @@ function answerRefused(tcb: Tcb, segment: Segment, now: number): void {
     if (tcb.refusalCount >= tcb.env.config.challengeAcksPerSecond) return;
     tcb.refusalCount++;
   }
-  tcb.ackPending = true;
+  // During the handshake our SYN/ACK says the same, and is bounded by the amplification limit.
+  if (tcb.state === State.SYN_RECEIVED) tcb.synPending = true;
+  else tcb.ackPending = true;
 }
 
 /**

@@ -199,6 +199,15 @@ test('SYN-RECEIVED: a wrong acknowledgement is answered with a reset of its own 
   assert.equal(peer.state, 'ESTABLISHED');
 });
 
+test('SYN-RECEIVED: a segment outside the window is answered with the SYN/ACK', () => {
+  const peer = synReceived();
+  assert.deepEqual(brief(peer.arrives({ flags: 'A', seq: 2 ** 30, ack: 1 })), [['SA', 0, 1, 0]]);
+  // A SYN with another number: the peer learns of the old connection and can reset it.
+  assert.deepEqual(brief(peer.arrives({ flags: 'S', seq: 2 ** 30 })), [['SA', 0, 1, 0]]);
+  peer.arrives({ flags: 'R', seq: 1 });
+  assert.equal([...peer.host.connections].length, 0);
+});
+
 test('SYN-RECEIVED: a reset in sequence ends it without a trace', () => {
   const peer = synReceived();
   assert.deepEqual(brief(peer.arrives({ flags: 'R', seq: 1 })), []);
