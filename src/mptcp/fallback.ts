@@ -81,6 +81,7 @@ class FallbackStream extends PlainStream {
     this.subflow = options.subflow;
     this.connection = options.subflow.connection;
     this.mappingsLeft = options.announce ? ANNOUNCEMENTS : 0;
+    if (options.announce) this.dataOptionBytes = options.subflow.dataOptionBytes;
     this.failOwed = options.failDsn >= 0;
     // Repeated by the side that found the damage; the other answers once.
     this.failsLeft = this.failOwed ? (options.announce ? 1 : ANNOUNCEMENTS) : 0;
@@ -105,7 +106,10 @@ class FallbackStream extends PlainStream {
 
   private infiniteMapping(segment: Segment): void {
     if (this.mappingsLeft <= 0) return;
-    this.mappingsLeft--;
+    if (--this.mappingsLeft === 0) {
+      this.dataOptionBytes = 0;
+      this.tcb.congestion.setMss(this.tcb.payloadMss);
+    }
     const sequence = this.connection.localSequence;
     const dsn = this.infiniteSsn + this.sendShift;
     dataAck(this.subflow, segment);

@@ -30,7 +30,7 @@ export interface PlainStreamOptions {
 }
 
 export class PlainStream implements ByteStream, Extension {
-  readonly dataOptionBytes = 0;
+  dataOptionBytes: number = 0;
   /** Set by whoever creates the TCP connection around this stream. */
   tcb!: Tcb;
   private readonly owner: StreamOwner;

@@ -4,20 +4,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Segment } from '../../src/wire/index.ts';
+import { Dice } from './dice.ts';
 import { alter, bytesOf, type Packet, World } from './world.ts';
-
-class Dice {
-  private state: number;
-
-  constructor(seed: number) {
-    this.state = seed * 2654435761 + 1;
-  }
-
-  next(below: number): number {
-    this.state = (Math.imul(this.state, 1664525) + 1013904223) >>> 0;
-    return Math.floor((this.state / 2 ** 32) * below);
-  }
-}
 
 const numbers = [
   'seq',

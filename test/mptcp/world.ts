@@ -24,7 +24,7 @@ import {
 
 export type Side = 'client' | 'server';
 
-/** A packet on its way. `segment` and `bytes` say the same; `alter` changes both. */
+/** A packet on its way. `segment` is what its sender wrote; `alter` changes `bytes`, which is what arrives. */
 export interface Packet {
   readonly from: Side;
   readonly at: number;
@@ -324,6 +324,7 @@ export class World {
 
   private carry(from: Peer, bytes: Uint8Array): void {
     const segment = decoded(bytes);
+    assert.ok(bytes.length <= 1500, `a packet of ${bytes.length} bytes`);
     const s = segment;
     const words: [number, number, number, number] =
       from.side === 'client' ? [s.src0, s.src1, s.src2, s.src3] : [s.dst0, s.dst1, s.dst2, s.dst3];
@@ -357,11 +358,6 @@ export function decoded(bytes: Uint8Array): Segment {
   return segment;
 }
 
-export function payloadOf(packet: Packet): Uint8Array {
-  const { payloadOffset, payloadLength } = packet.segment;
-  return packet.bytes.subarray(payloadOffset, payloadOffset + payloadLength);
-}
-
 export function encode(segment: Segment, payload: Uint8Array): Uint8Array {
   segment.payloadLength = payload.length;
   const out = new Uint8Array(200 + payload.length);
@@ -373,8 +369,8 @@ export function encode(segment: Segment, payload: Uint8Array): Uint8Array {
 
 /** Changes a packet under way, checksums made right again. */
 export function alter(packet: Packet, change: (segment: Segment, payload: Uint8Array) => void): void {
-  const payload = payloadOf(packet).slice();
   const segment = decoded(packet.bytes);
+  const payload = packet.bytes.slice(segment.payloadOffset, segment.payloadOffset + segment.payloadLength);
   change(segment, payload);
   packet.bytes = encode(segment, payload);
 }
