@@ -688,7 +688,7 @@ export class MultipathConnection implements ByteStream {
   private retire(subflow: Subflow, now: number): void {
     subflow.stage = Stage.CLOSING;
     subflow.suspectMs = Infinity;
-    subflow.tcb.orphaned = true;
+    subflow.tcb.orphan(now);
     subflow.tcb.shutdown();
     this.reinjectFrom(subflow);
     if (!this.isDone && !this.subflows.some(s => s.isOpen)) this.startLonelyTimer(now);
@@ -928,14 +928,14 @@ export class MultipathConnection implements ByteStream {
   /**
    * RFC 8684 §3.3.3: "A connection is considered closed once both hosts' DATA_FINs have been acknowledged".
    */
-  private maybeFinish(_now: number): void {
+  private maybeFinish(now: number): void {
     if (!this.isFinished || this.isDone) return;
-    this.closeSubflows();
+    this.closeSubflows(now);
     this.finish({ code: null, text: 'closed in order' });
   }
 
   /** RFC 8684 §3.3.3: "all remaining subflows MUST be closed with standard FIN exchanges". */
-  private closeSubflows(): void {
+  private closeSubflows(now: number): void {
     for (const subflow of [...this.subflows]) {
       if (subflow.stage === Stage.SUSPECT || !subflow.tcb.isSynchronized) {
         // Unfinished handshakes and silent paths with stale data are reset (reason 4).
@@ -945,7 +945,8 @@ export class MultipathConnection implements ByteStream {
         continue;
       }
       subflow.stage = Stage.CLOSING;
-      subflow.tcb.orphaned = true;
+      // Its FIN may have been acknowledged long ago: FIN-WAIT-2 must end by itself then.
+      subflow.tcb.orphan(now);
       subflow.tcb.shutdown();
     }
   }
