@@ -16,6 +16,7 @@ import { formatAddress } from '../wire/index.ts';
 import type { HeapItem } from './deadline-heap.ts';
 import type { Host } from './host.ts';
 import type { Listener } from './listener.ts';
+import { plainSubflowInfo } from './plain.ts';
 
 export interface Endpoint {
   readonly address: string;
@@ -172,7 +173,7 @@ export class Connection implements MultipathOwner, HeapItem {
   /** Snapshot for people and programs: plain JSON. */
   multipath(): MultipathInfo {
     if (this.multipathSide !== null) return this.multipathSide.info();
-    return { active: false, fallback: null, token: null, subflows: [this.host.plainSubflowInfo(this)] };
+    return { active: false, fallback: null, token: null, subflows: [plainSubflowInfo(this)] };
   }
 
   // StreamOwner, MultipathOwner

@@ -3,47 +3,29 @@
 // I/O.
 // Before on the walk: link (in), api/socket (out). After: tcp/input (in), link (out).
 
-import {
-  MultipathConnection,
-  type PathOptions,
-  ResetReason,
-  type SubflowInfo,
-  validCapableSyn,
-} from '../mptcp/index.ts';
+import { MultipathConnection, type PathOptions } from '../mptcp/index.ts';
 import {
   acknowledgesNothing,
   type CounterName,
   type Entropy,
   Environment,
-  type Extension,
-  isSynchronized,
   type NetworkInterface,
   newCounters,
-  openPassive,
-  PlainStream,
-  ReceiveBuffer,
   receiveSegment,
-  SendBuffer,
   Shared,
   State,
-  Tcb,
+  type Tcb,
 } from '../tcp/index.ts';
-import {
-  decodePacket,
-  Flag,
-  formatAddress,
-  Mp,
-  parseAddress,
-  Segment,
-  verifyChecksum,
-} from '../wire/index.ts';
+import { decodePacket, Flag, formatAddress, parseAddress, Segment, verifyChecksum } from '../wire/index.ts';
 import { type Config, DEFAULT_CONFIG, mergeConfig } from './config.ts';
 import { Connection } from './connection.ts';
 import { DeadlineHeap } from './deadline-heap.ts';
-import { Demultiplexer } from './demux.ts';
 import { HostError } from './errors.ts';
-import { InitialSequence } from './initial-sequence.ts';
+import { type FlowOptions, Flows, type LocalPort } from './flows.ts';
+import { Incoming } from './incoming.ts';
 import { type AdvertisedAddress, Listener } from './listener.ts';
+import { Listeners } from './listeners.ts';
+import { openPlain, tcbOf } from './plain.ts';
 import { ResetQueue } from './reset-queue.ts';
 
 export interface HostOptions {
@@ -90,18 +72,17 @@ export class Host {
   private readonly env: Environment<Config>;
   private readonly segment: Segment = new Segment();
   private readonly interfaces: Map<number, NetworkInterface> = new Map();
-  private readonly listeners: Map<number, Listener[]> = new Map();
+  private readonly listeners: Listeners = new Listeners();
   private readonly tokens: Map<number, MultipathConnection> = new Map();
-  private readonly demux: Demultiplexer = new Demultiplexer();
   private readonly heap: DeadlineHeap<Connection> = new DeadlineHeap();
   private readonly live: Set<Connection> = new Set();
   private readonly dirty: Connection[] = [];
   private dirtyHead = 0;
   private readonly ready: (Connection | Listener)[] = [];
   private readyHead = 0;
-  private readonly released: { interfaceId: number; localPort: number }[] = [];
+  private readonly flows: Flows;
+  private readonly incoming: Incoming;
   private readonly resets: ResetQueue;
-  private readonly initialSequence: InitialSequence;
   private nextInterfaceId = 1;
   private nextConnectionId = 1;
 
@@ -111,7 +92,18 @@ export class Host {
     const shared = new Shared({ entropy: options.entropy, counters: newCounters() });
     this.env = new Environment({ config: this.config, shared });
     this.resets = new ResetQueue(this.env, this.config.rstPerSecond);
-    this.initialSequence = new InitialSequence(options.entropy);
+    const { env, listeners, resets, tokens } = this;
+    this.flows = new Flows({ env, isListenedOn: port => listeners.has(port) });
+    this.incoming = new Incoming({
+      env,
+      flows: this.flows,
+      listeners,
+      tokens,
+      resets,
+      newConnection: listener => new Connection({ id: this.nextConnectionId++, host: this, listener }),
+      adopt: connection => this.adopt(connection),
+      touch: connection => this.touch(connection),
+    });
   }
 
   get counters(): Record<CounterName, number> {
@@ -213,9 +205,9 @@ export class Host {
     this.counters.InSegs++;
     this.env.shared.inBytes = bytes;
     this.env.shared.inPacketBytes = length;
-    const tcb = this.demux.find(segment, interfaceId);
+    const tcb = this.flows.demux.find(segment, interfaceId);
     if (tcb !== null) {
-      if (tcb.state !== State.CLOSED && !this.reopens(tcb, segment, now)) {
+      if (tcb.state !== State.CLOSED && !this.incoming.reopens(tcb, segment, now)) {
         this.deliver(tcb, segment, networkInterface, now);
         return;
       }
@@ -223,9 +215,9 @@ export class Host {
       // kernel that is still sending would be told of a lost subflow instead of the end (MP_FASTCLOSE).
       if (tcb.resetPending && (segment.flags & Flag.SYN) === 0) return;
       // It has ended and not been settled yet: its four values are free for a successor.
-      if ((segment.flags & Flag.SYN) !== 0) this.releaseTcb(tcb);
+      if ((segment.flags & Flag.SYN) !== 0) this.flows.release(tcb);
     }
-    this.unknown(segment, networkInterface, now);
+    this.incoming.receive(segment, networkInterface, now);
   }
 
   /**
@@ -279,8 +271,8 @@ export class Host {
   }
 
   /** A local port that no connection uses any more. */
-  nextReleased(): { interfaceId: number; localPort: number } | undefined {
-    return this.released.shift();
+  nextReleased(): LocalPort | undefined {
+    return this.flows.nextReleased();
   }
 
   /**
@@ -316,26 +308,21 @@ export class Host {
       connection.stream = side;
       side.connect({ ...endpoint, paths: options.paths, remote: options.remote }, now);
     } else {
-      this.openPlain(connection, env, endpoint, now).open(now);
+      const tcb = openPlain(this.flows, connection, { ...endpoint, env, now });
+      if (tcb === null) throw new HostError('EADDRINUSE', 'no local port is free for this destination');
+      tcb.open(now);
     }
     if (options.noDelay) connection.stream.setNoDelay(true);
     if (options.keepAliveMs) connection.stream.setKeepAlive(true, options.keepAliveMs, now);
-    this.live.add(connection);
-    this.touch(connection);
+    this.adopt(connection);
     return connection;
   }
 
   /** Accepts connections on a port of all interfaces, or of one address. */
   listen(options: ListenOptions): Listener {
     const { port } = options;
-    if (!Number.isInteger(port) || port < 1 || port > 65_535) {
-      throw new HostError('EINVAL', `port ${port} is not within 1 and 65,535`);
-    }
     const interfaceId = options.address === undefined ? null : this.interfaceByAddress(options.address);
-    const present = this.listeners.get(port) ?? [];
-    if (present.some(l => l.interfaceId === null || interfaceId === null || l.interfaceId === interfaceId)) {
-      throw new HostError('EADDRINUSE', `port ${port} is already listened on`);
-    }
+    this.listeners.assertFree(port, interfaceId);
     const listener = new Listener({
       host: this,
       port,
@@ -344,7 +331,7 @@ export class Host {
       multipath: options.multipath ?? true,
       advertise: options.advertise ?? [],
     });
-    this.listeners.set(port, [...present, listener]);
+    this.listeners.add(listener);
     return listener;
   }
 
@@ -370,35 +357,15 @@ export class Host {
   }
 
   removeListener(listener: Listener): void {
-    const left = (this.listeners.get(listener.port) ?? []).filter(l => l !== listener);
-    if (left.length > 0) this.listeners.set(listener.port, left);
-    else this.listeners.delete(listener.port);
+    this.listeners.remove(listener);
   }
 
-  /** Creates and registers a TCP block; null when the interface has gone or no port is free. */
-  createTcb(connection: Connection, options: CreateTcbOptions): Tcb | null {
-    const networkInterface = options.networkInterface;
-    if (!networkInterface.up) return null;
-    const localPort = options.localPort > 0 ? options.localPort : this.ephemeralPort(options);
-    if (localPort === 0) return null;
-    if (this.demux.has(networkInterface.id, localPort, options.remoteWords, options.remotePort)) return null;
-    const tcb = new Tcb({
-      env: options.env,
-      networkInterface,
-      localPort,
-      remoteWords: options.remoteWords,
-      remotePort: options.remotePort,
-      iss: this.initialSequence.next({ ...options, localPort, now: options.now }),
-      extension: options.extension,
-      owner: connection,
-    });
-    this.demux.add(tcb);
-    return tcb;
+  createTcb(connection: Connection, options: FlowOptions): Tcb | null {
+    return this.flows.open(connection, options);
   }
 
   releaseTcb(tcb: Tcb): void {
-    if (!this.demux.remove(tcb) || tcb.passive) return;
-    this.released.push({ interfaceId: tcb.networkInterface.id, localPort: tcb.localPort });
+    this.flows.release(tcb);
   }
 
   isTokenFree(token: number): boolean {
@@ -413,59 +380,26 @@ export class Host {
     this.tokens.delete(token);
   }
 
-  /** The one subflow of a plain TCP connection, in the words of MPTCP. */
-  plainSubflowInfo(connection: Connection): SubflowInfo {
-    const tcb = tcbOf(connection);
-    return {
-      id: 0,
-      name: tcb.networkInterface.name,
-      interfaceId: tcb.networkInterface.id,
-      local: { address: connection.local.address, port: connection.local.port },
-      remote: { address: connection.remote.address, port: connection.remote.port },
-      state: connection.closed ? 'closed' : isSynchronized(tcb.state) ? 'active' : 'connecting',
-      backup: false,
-      rttMs: tcb.rtt.srttMs,
-      cwndBytes: tcb.congestion.cwndBytes,
-      bytesSent: tcb.bytesSent,
-      bytesReceived: tcb.bytesReceived,
-      bytesReinjected: 0,
-    };
-  }
-
   // Inside.
 
-  private environmentFor(config: Config): Environment<Config> {
-    return config === this.config ? this.env : this.env.withConfig(config);
+  private adopt(connection: Connection): void {
+    this.live.add(connection);
+    this.touch(connection);
   }
 
   private interfaceByAddress(address: string): number {
     const words = new Int32Array(4);
-    if (parseAddress(address, words) === 0)
+    if (parseAddress(address, words) === 0) {
       throw new HostError('EINVAL', `'${address}' is not an IP address`);
+    }
     for (const networkInterface of this.interfaces.values()) {
       if (networkInterface.words.every((word, i) => word === words[i])) return networkInterface.id;
     }
     throw new HostError('EADDRNOTAVAIL', `${address} is not an address of this host`);
   }
 
-  private openPlain(
-    connection: Connection,
-    env: Environment<Config>,
-    endpoint: PlainEndpoint,
-    now: number,
-  ): Tcb {
-    const config = env.config;
-    const stream = new PlainStream({
-      owner: connection,
-      sendBuffer: new SendBuffer({ firstOffset: 1, limitBytes: config.sendBufferBytes }),
-      receiveBuffer: new ReceiveBuffer({ firstOffset: 1, limitBytes: config.receiveBufferBytes }),
-    });
-    connection.stream = stream;
-    const tcb = this.createTcb(connection, { ...endpoint, env, extension: stream, now });
-    if (tcb === null) throw new HostError('EADDRINUSE', 'no local port is free for this destination');
-    stream.tcb = tcb;
-    connection.setEndpoints(tcb);
-    return tcb;
+  private environmentFor(config: Config): Environment<Config> {
+    return config === this.config ? this.env : this.env.withConfig(config);
   }
 
   private deliver(tcb: Tcb, segment: Segment, networkInterface: NetworkInterface, now: number): void {
@@ -477,142 +411,17 @@ export class Host {
     this.touch(tcb.owner as Connection);
   }
 
-  /** RFC 6191, RFC 9293 §3.6.1: a newer SYN may end TIME-WAIT early. */
-  private reopens(tcb: Tcb, segment: Segment, now: number): boolean {
-    if (tcb.state !== State.TIME_WAIT || (segment.flags & (Flag.SYN | Flag.ACK)) !== Flag.SYN) return false;
-    const newer = tcb.timestamps && segment.hasTimestamps && ((segment.tsVal - tcb.tsRecent) | 0) > 0;
-    if (!newer && tcb.unwrapSeq(segment.seq) < tcb.rcvNxt) return false;
-    if (this.listenerFor(segment.dstPort, tcb.networkInterface.id) === null) return false;
-    tcb.close({ code: null, text: 'a new connection took over' }, now);
-    this.touch(tcb.owner as Connection);
-    return true;
-  }
-
-  /** A segment without a connection: a SYN for a listener or a join, otherwise a reset. */
-  private unknown(segment: Segment, networkInterface: NetworkInterface, now: number): void {
-    const flags = segment.flags;
-    if ((flags & Flag.SYN) === 0 || (flags & (Flag.ACK | Flag.RST)) !== 0) {
-      this.counters.NoSocketDrops++;
-      this.resets.answer(segment, networkInterface, -1, now);
-      return;
-    }
-    if ((segment.mp & Mp.JOIN) !== 0) {
-      this.join(segment, networkInterface, now);
-      return;
-    }
-    const listener = this.listenerFor(segment.dstPort, networkInterface.id);
-    if (listener === null) {
-      this.resets.answer(segment, networkInterface, -1, now);
-      return;
-    }
-    if (listener.halfOpen >= this.config.maxHalfOpen || listener.isFull) {
-      this.counters.ListenOverflows++;
-      this.counters.ListenDrops++;
-      return;
-    }
-    this.accept(listener, segment, networkInterface, now);
-  }
-
-  /** RFC 8684 §3.2: joins are found by token, whatever their port. */
-  private join(segment: Segment, networkInterface: NetworkInterface, now: number): void {
-    this.counters.MPJoinSynRx++;
-    const side = this.tokens.get(segment.joinToken);
-    if (side === undefined) {
-      this.counters.MPJoinNoTokenFound++;
-      this.resets.answer(segment, networkInterface, ResetReason.MPTCP, now);
-      return;
-    }
-    const refusal = side.joinRequested(segment, networkInterface, now);
-    if (refusal >= 0) {
-      this.counters.MPJoinRejected++;
-      this.resets.answer(segment, networkInterface, refusal, now);
-    }
-    this.touch(side.owner as Connection);
-  }
-
-  private accept(
-    listener: Listener,
-    segment: Segment,
-    networkInterface: NetworkInterface,
-    now: number,
-  ): void {
-    const remoteWords = Int32Array.of(segment.src0, segment.src1, segment.src2, segment.src3);
-    const endpoint = {
-      networkInterface,
-      localPort: segment.dstPort,
-      remoteWords,
-      remotePort: segment.srcPort,
-    };
-    const connection = new Connection({ id: this.nextConnectionId++, host: this, listener });
-    let tcb: Tcb | null;
-    if (listener.multipath && validCapableSyn(segment)) {
-      const side = new MultipathConnection({ env: this.env, owner: connection, client: false });
-      connection.multipathSide = side;
-      connection.stream = side;
-      tcb = side.accept({ ...endpoint, advertise: listener.advertise }, segment, now);
-    } else {
-      tcb = this.openPlain(connection, this.env, endpoint, now);
-      openPassive(tcb, segment, now);
-    }
-    if (tcb === null) return;
-    listener.halfOpen++;
-    connection.setEndpoints(tcb);
-    this.live.add(connection);
-    this.touch(connection);
-  }
-
-  private listenerFor(port: number, interfaceId: number): Listener | null {
-    const present = this.listeners.get(port);
-    if (present === undefined) return null;
-    for (const listener of present) {
-      if (listener.interfaceId === null || listener.interfaceId === interfaceId) return listener;
-    }
-    return null;
-  }
-
-  /** RFC 6056: a random start, then the next free one. */
-  private ephemeralPort(options: CreateTcbOptions): number {
-    const { ephemeralFirst, ephemeralLast } = this.config;
-    const range = ephemeralLast - ephemeralFirst + 1;
-    const start = this.env.random32() % range;
-    for (let i = 0; i < range; i++) {
-      const port = ephemeralFirst + ((start + i) % range);
-      const taken =
-        this.listeners.has(port) ||
-        this.demux.has(options.networkInterface.id, port, options.remoteWords, options.remotePort);
-      if (!taken) return port;
-    }
-    return 0;
-  }
-
   /** After its transmissions: reads the connection's deadline again and forgets it when nothing is left. */
   private settle(connection: Connection): void {
     const stream = connection.stream;
     if (stream.isReleased) {
       this.heap.remove(connection);
       const isPlain = stream !== (connection.multipathSide as unknown);
-      if (this.live.delete(connection) && isPlain) this.releaseTcb(tcbOf(connection));
+      if (this.live.delete(connection) && isPlain) this.flows.release(tcbOf(connection));
       return;
     }
     this.heap.set(connection, stream.nextDeadline());
   }
-}
-
-interface PlainEndpoint {
-  networkInterface: NetworkInterface;
-  localPort: number;
-  remoteWords: Int32Array;
-  remotePort: number;
-}
-
-interface CreateTcbOptions extends PlainEndpoint {
-  env: Environment;
-  extension: Extension;
-  now: number;
-}
-
-function tcbOf(connection: Connection): Tcb {
-  return (connection.stream as PlainStream).tcb;
 }
 
 function isAddressed(segment: Segment, networkInterface: NetworkInterface): boolean {
