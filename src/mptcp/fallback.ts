@@ -213,7 +213,8 @@ export function mappingMissing(subflow: Subflow, ssn: number, length: number, no
   const connection = subflow.connection;
   if (ssn > subflow.tcb.rcvNxt) return true;
   if (subflow.mappingSeen) {
-    // A box that splits segments may leave the mapping to the last piece; more than a segment has is more than that.
+    // A box that splits segments may leave the mapping to the last piece; more than one segment's worth is no
+    // such box.
     subflow.unmappedBytes += length;
     if (++subflow.unmappedSegments <= UNMAPPED_SEGMENTS && subflow.unmappedBytes <= UNMAPPED_BYTES)
       return true;
