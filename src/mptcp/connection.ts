@@ -248,7 +248,7 @@ export class MultipathConnection implements ByteStream {
       if (other !== subflow && other.tcb.state === State.CLOSE_WAIT) this.subflowFinished(other, now);
     }
     this.owner.notice({ type: 'subflow', subflow: subflow.info() });
-    if (this.dataFinDsn >= 0 && this.isFinished) this.closeSubflows();
+    if (this.dataFinDsn >= 0 && this.isFinished) this.closeSubflows(now);
   }
 
   /** RFC 8684 §3.1: a DSS was received; more subflows may be opened from now on. */
