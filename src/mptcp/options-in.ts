@@ -14,7 +14,7 @@ import { MapResult } from './receive-map.ts';
 import { RESET_REASON_TEXT, ResetReason } from './reset-reason.ts';
 import { addAddrReceived, prioReceived, removeAddrReceived } from './signals.ts';
 import { Stage, type Subflow } from './subflow.ts';
-import { recovered } from './suspicion.ts';
+import { answers, recovered } from './suspicion.ts';
 
 /** Returns false when the subflow ended, or its extension changed, and the rest of the segment is void. */
 export function processOptions(
@@ -32,7 +32,7 @@ export function processOptions(
   // The extension may have been swapped (fallback): what follows is TCP's alone.
   if (subflow.tcb.extension !== subflow) return true;
   if (subflow.stage === Stage.PRE_ESTABLISHED) preEstablishedAcknowledged(subflow, segment, now);
-  if (subflow.stage === Stage.SUSPECT) recovered(subflow, now);
+  if (subflow.stage === Stage.SUSPECT && answers(subflow, segment, ack)) recovered(subflow, now);
   const mp = segment.mp;
   subflow.lastWithoutOptions = mp === 0;
   // RFC 8684 §3.2: the third ACK of a join "MUST trigger a regular TCP ACK in response", and so do its

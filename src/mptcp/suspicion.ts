@@ -5,6 +5,7 @@
 // reports life.
 
 import { Timer } from '../tcp/index.ts';
+import type { Segment } from '../wire/index.ts';
 import { ResetReason } from './reset-reason.ts';
 import { Stage, type Subflow } from './subflow.ts';
 
@@ -16,7 +17,8 @@ export function watch(subflow: Subflow, now: number): void {
     subflow.suspectMs = Infinity;
     return;
   }
-  const since = Math.max(tcb.lastReceivedMs, subflow.flightMs);
+  // Not what was heard last: a path may be dead in one direction, and the peer's own data tells nothing of ours.
+  const since = Math.max(tcb.progressMs, subflow.flightMs);
   subflow.suspectMs = Math.max(since + patienceMs(subflow), now);
 }
 
@@ -64,7 +66,15 @@ export function probeSuspected(subflow: Subflow, now: number): void {
   subflow.suspectMs = now + suspectProbeMs;
 }
 
-/** Anything valid arrived on a suspected subflow: it is in use again, and repairs its own losses. */
+/** True when a segment shows that something we sent since the suspicion, or before, has arrived at the peer. */
+export function answers(subflow: Subflow, segment: Segment, ack: number): boolean {
+  const tcb = subflow.tcb;
+  if (tcb.sndUna === tcb.sndNxt || ack > tcb.sndUna) return true;
+  if (!tcb.timestamps || !segment.hasTimestamps) return segment.payloadLength === 0;
+  return ((segment.tsEcr - tcb.timestamp(subflow.suspectSinceMs)) | 0) >= 0;
+}
+
+/** A suspected subflow has answered: it is in use again, and repairs its own losses. */
 export function recovered(subflow: Subflow, _now: number): void {
   const connection = subflow.connection;
   connection.env.counters.SubflowRecover++;

@@ -143,6 +143,37 @@ test('R1: a suspected path is probed at least every 500 ms, whatever its timeout
   assert.ok(world.now - last <= 600);
 });
 
+test('R3: a path that is dead in one direction only is left to the other, and not taken for alive again', () => {
+  const world = new World({ paths: 2, delays: [15, 30] });
+  world.establish(2);
+  // 8 Mbit/s a path and direction, with a queue of 60 ms.
+  const free = new Map<string, number>();
+  world.rules.push(p => {
+    const link = `${p.path}${p.from}`;
+    const at = Math.max(free.get(link) ?? 0, world.now);
+    if (at - world.now > 60) return 'drop';
+    free.set(link, at + p.bytes.length / 1000);
+    return { delayMs: at + p.bytes.length / 1000 - world.now };
+  });
+  world.client.send(bytesOf(4_000_000), world.now);
+  world.server.send(bytesOf(4_000_000), world.now);
+  world.run(1000);
+  world.rules.push(p => (p.path === 0 && p.from === 'client' ? 'drop' : undefined));
+  let last = world.now;
+  let longest = 0;
+  let seen = world.server.received.length;
+  while (world.server.received.length < 4_000_000) {
+    world.run(5);
+    if (world.server.received.length === seen) continue;
+    longest = Math.max(longest, world.now - last);
+    last = world.now;
+    seen = world.server.received.length;
+    assert.ok(world.now < 60_000, 'stuck');
+  }
+  assert.ok(longest <= 300, `${longest} ms without a byte`);
+  assert.ok(world.client.host.counters.SubflowRecover <= 1, 'taken for alive by what it receives');
+});
+
 test('K2: bytes on a silent subflow do not block the buffer of the others', () => {
   const world = new World({
     paths: 2,
