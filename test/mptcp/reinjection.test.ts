@@ -459,6 +459,45 @@ test('H5: NAT rebinding that answers with a reset: rejoined at once', () => {
   assert.ok(world.now - start < 2500, `took ${world.now - start} ms`);
 });
 
+test('H5: idle NAT rebinding is found by the keepalive, and the subflow made again', () => {
+  const keep = { subflowKeepAliveMs: 20_000 };
+  const world = new World({ paths: 1, client: keep, server: keep });
+  world.establish();
+  world.transfer('client', 1000);
+  world.run(5000);
+  for (let i = 0; i < 4; i++) {
+    rebind(world, 0);
+    world.run(60_000);
+    assert.equal(world.active('client'), 1, `after ${i + 1} rebindings`);
+    assert.equal(
+      world.server.connection.multipath().subflows.length,
+      1,
+      'dead subflows are gone at the server',
+    );
+    world.transfer('client', 1000);
+    world.transfer('server', 1000);
+  }
+  world.finish();
+});
+
+for (const from of ['client', 'server'] as const) {
+  test(`H5: many rebindings in a row, data from the ${from}: the limit on subflows is no dead end`, () => {
+    const keep = { subflowKeepAliveMs: 20_000 };
+    const world = new World({ paths: 1, client: keep, server: keep });
+    world.establish();
+    world.transfer('client', 1000);
+    const to = world.peer(from === 'client' ? 'server' : 'client');
+    for (let i = 0; i < 12; i++) {
+      world.peer(from).send(bytesOf(20_000), world.now);
+      rebind(world, 0);
+      world.run(6000);
+    }
+    world.until('all', () => to.received.length >= 240_000, 120_000);
+    assert.equal(world.client.connection.error, null, world.client.connection.errorReason);
+    assert.equal(world.server.connection.error, null, world.server.connection.errorReason);
+  });
+}
+
 test('external ports: further subflows are asked for, answered, and wait for an answer', () => {
   const world = new World({ paths: 2, externalPorts: true });
   const requests: { id: number; interfaceId: number }[] = [];
