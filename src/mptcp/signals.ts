@@ -36,8 +36,17 @@ export class Signals {
   /** True when an ACK should be sent for the sake of a signal. */
   get pending(): boolean {
     if (this.echoes.length > 0 || this.removals.length > 0) return true;
-    for (const announcement of this.announcements) if (announcement.due) return true;
-    return false;
+    return this.dueAnnouncement !== undefined;
+  }
+
+  /**
+   * The next address to announce. RFC 8684 §3: an implementation "SHOULD NOT send more than two duplicate ACKs in a
+   * row for the purposes of sending MPTCP options alone": so many wait for their echo at a time.
+   */
+  private get dueAnnouncement(): Announcement | undefined {
+    let waiting = 0;
+    for (const { deadlineMs } of this.announcements) if (deadlineMs !== Infinity) waiting++;
+    return waiting < 2 ? this.announcements.find(a => a.due) : undefined;
   }
 
   announce(address: { id: number; family: 4 | 6; words: Int32Array; port: number }): void {
@@ -89,7 +98,7 @@ export class Signals {
       }
       return;
     }
-    const announcement = this.announcements.find(a => a.due);
+    const announcement = this.dueAnnouncement;
     if (announcement !== undefined && connection.remoteKey !== null) {
       const keys = { sender: connection.localKey, receiver: connection.remoteKey };
       const hmac = addAddrHmac(connection.env.entropy, keys, announcement);

@@ -149,6 +149,23 @@ test('G2: ACKs with ADD_ADDR and nothing new are no sign of loss', () => {
   assert.equal(world.client.host.counters.RetransSegs, 0);
 });
 
+test('G3: no more than two ACKs in a row for the sake of ADD_ADDR; all addresses get through', () => {
+  const advertise = [2, 3, 4, 5, 6].map(i => ({ address: `10.9.0.${i}`, port: 5000 + i }));
+  const world = new World({ advertise });
+  world.rules.push(first(1, isAddAddr));
+  world.connect();
+  world.transfer('client', 1000);
+  world.run(20_000);
+  const sent = world.packets('server', isAddAddr);
+  assert.equal(new Set(sent.map(p => p.segment.addAddrId)).size, 5);
+  let row = 0;
+  for (const p of world.log) {
+    if (p.from === 'server') row = isAddAddr(p.segment) ? row + 1 : 0;
+    else row = 0;
+    assert.ok(row <= 2, 'more than two in a row');
+  }
+});
+
 test('X2, X4: REMOVE_ADDR of a dead path ends it at the peer after a probe', () => {
   const world = new World({ paths: 2 });
   world.establish(2);
