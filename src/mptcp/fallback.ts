@@ -147,9 +147,26 @@ class FallbackStream extends PlainStream {
   }
 }
 
-/** True while the connection never had another subflow that could carry data: all in flight is contiguous. */
+/** True while the connection never had another subflow that could carry data, and all it sent here is contiguous. */
 function isSingle(subflow: Subflow): boolean {
-  return subflow.initial && !subflow.connection.everMultiple;
+  return subflow.initial && !subflow.connection.everMultiple && !subflow.hasRepeated;
+}
+
+/**
+ * True when bytes arrived without a mapping although the peer writes them: it goes on as multipath, may already have
+ * sent some of them twice, and nobody can tell which. They must not become part of the stream.
+ */
+function hasUnplaceable(subflow: Subflow): boolean {
+  const { staging, receiveMap } = subflow;
+  if (staging === null || !subflow.mappingSeen) return false;
+  for (let i = 0; i < staging.ranges.count; i++) {
+    for (let at = staging.ranges.start(i); at < staging.ranges.end(i); ) {
+      const m = receiveMap.find(at);
+      if (m < 0) return true;
+      at = receiveMap.end(m);
+    }
+  }
+  return false;
 }
 
 /** Continues as plain TCP on this subflow. True: the TCP connection lives on. */
@@ -238,7 +255,7 @@ export function mappingMissing(subflow: Subflow, ssn: number, length: number, no
  */
 export function plainFinReceived(subflow: Subflow, now: number): boolean {
   const connection = subflow.connection;
-  if (!subflow.lastWithoutOptions || !isSingle(subflow)) return false;
+  if (!subflow.lastWithoutOptions || !isSingle(subflow) || hasUnplaceable(subflow)) return false;
   if (connection.isDone || connection.rcvDataFin >= 0) return false;
   connection.env.counters.DssFallback++;
   fallBack(subflow, { cause: 'data-without-mapping', seenBy: 'local' }, now);
@@ -252,7 +269,7 @@ export function dataAckMissing(subflow: Subflow, segment: Segment, ack: number, 
   if (!acknowledgesData || segment.mp !== 0 || subflow.dataAckSeen || subflow.stage === Stage.CLOSING)
     return true;
   const counters = subflow.connection.env.counters;
-  if (isSingle(subflow)) {
+  if (isSingle(subflow) && !hasUnplaceable(subflow)) {
     if (subflow.connection.client) counters.MPCapableDataFallback++;
     else counters.DssFallback++;
     // RFC 8684 §3.7: "The sender will send one final Data Sequence Mapping, with the Data-Level Length value
@@ -283,7 +300,7 @@ export function checksumFailed(subflow: Subflow, dsn: number, now: number): bool
 export function failReceived(subflow: Subflow, _segment: Segment, now: number): boolean {
   const connection = subflow.connection;
   connection.env.counters.MPFailRx++;
-  if (isSingle(subflow)) {
+  if (isSingle(subflow) && !hasUnplaceable(subflow)) {
     // RFC 8684 §3.7: "the receiver of an MP_FAIL MUST also respond with an MP_FAIL in the reverse direction"
     const failDsn = connection.receiveBuffer.next;
     return fallBack(subflow, { cause: 'mp-fail', seenBy: 'peer', announce: true, failDsn }, now);

@@ -153,6 +153,7 @@ function sendMapped(
     pseudoHeader.sum = connection.sendBuffer.sum(dsn, length);
     checksum = mappingChecksum(pseudoHeader);
   }
+  if (dsn !== ssn) subflow.hasRepeated = true;
   subflow.sendMap.append(ssn, dsn, length, fin, checksum);
   if (tcb.sndUna === tcb.sndNxt) subflow.flightMs = now;
   if (fin) connection.dataFinSent(now);

@@ -344,3 +344,22 @@ test('B1: the third ACK overtaken by plain data does not look like a middlebox',
   assert.equal(world.client.connection.multipath().active, true);
   world.finish();
 });
+
+test('B3: options from the server vanish under way: bytes it sends twice never become part of the stream', () => {
+  // Slow enough that the server repeats, on the same subflow, what has no DATA_ACK, before the client speaks.
+  for (const pause of [0, 100, 400, 1200, 3000]) {
+    const world = new World();
+    const sent = bytesOf(400_000);
+    world.connect();
+    world.until('accepted', () => world.server.connections.length === 1);
+    world.server.send(sent, world.now);
+    world.until('some', () => world.client.received.length > 50_000);
+    world.rules.push(stripped((_, p) => p.from === 'server'));
+    world.run(pause);
+    world.client.send(bytesOf(20_000), world.now);
+    world.run(30_000);
+    const got = Uint8Array.from(world.client.received);
+    assert.ok(got.length <= sent.length, `${pause} ms: more bytes than were written`);
+    assert.deepEqual(got, sent.subarray(0, got.length), `${pause} ms`);
+  }
+});

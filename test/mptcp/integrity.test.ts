@@ -63,13 +63,17 @@ function play(seed: number): void {
   world.server.onConnected = () => {
     if (!clientFirst) world.server.send(down, world.now, { finish: true });
   };
+  let answered = !clientFirst;
+  const answer = (): void => {
+    if (answered || world.server.connections.length === 0) return;
+    answered = true;
+    world.server.send(down, world.now, { finish: true });
+  };
   if (clientFirst) world.client.send(up, world.now, { finish: true });
   for (let i = 0; i < 10; i++) {
     world.run(dice.next(500));
     if (i === 3 && !clientFirst) world.client.send(up, world.now, { finish: true });
-    if (i === 3 && clientFirst && world.server.connections.length > 0) {
-      world.server.send(down, world.now, { finish: true });
-    }
+    if (i >= 3) answer();
     if (paths > 1 && dice.next(8) === 0) world.client.host.removeInterface(world.pathInterface(1), world.now);
     if (dice.next(10) === 0) {
       world.client.connection.addPath(
@@ -78,6 +82,8 @@ function play(seed: number): void {
       );
     }
   }
+  world.run(20_000);
+  answer();
   world.run(400_000);
   assert.ok(isPrefix(world.server.received, up), 'the server read what the client never wrote');
   assert.ok(isPrefix(world.client.received, down), 'the client read what the server never wrote');
