@@ -50,7 +50,10 @@ export const FALLBACK_CAUSES: Readonly<Record<string, { section: string; advice:
   },
 };
 
-/** In-order payload without a mapping that is still waited with: pieces of one segment whose last one has it. */
+/**
+ * In-order payload without a mapping that is still waited with: pieces of one segment whose last one has it.
+ *
+ */
 const UNMAPPED_SEGMENTS = 8;
 const UNMAPPED_BYTES = 65_535;
 
@@ -147,14 +150,17 @@ class FallbackStream extends PlainStream {
   }
 }
 
-/** True while the connection never had another subflow that could carry data, and all it sent here is contiguous. */
+/**
+ * True while the connection never had another subflow that could carry data, and all it sent here is
+ * contiguous.
+ */
 function isSingle(subflow: Subflow): boolean {
   return subflow.initial && !subflow.connection.everMultiple && !subflow.hasRepeated;
 }
 
 /**
- * True when bytes arrived without a mapping although the peer writes them: it goes on as multipath, may already have
- * sent some of them twice, and nobody can tell which. They must not become part of the stream.
+ * True when bytes arrived without a mapping although the peer writes them: it goes on as multipath, may
+ * already have sent some of them twice, and nobody can tell which. They must not become part of the stream.
  */
 function hasUnplaceable(subflow: Subflow): boolean {
   const { staging, receiveMap } = subflow;

@@ -35,8 +35,9 @@ export function synOptions(subflow: Subflow, segment: Segment, synAck: boolean):
     segment.capableLength = synAck ? 12 : 4;
     segment.senderKeyHi = local.hi;
     segment.senderKeyLo = local.lo;
-    // DEVIATION (Linux sends its infinite mapping, which only checksums bring about, in segments sized without it:
-    // on a path of full MTU they exceed it by the DSS and never leave): leave room for one below the MTU.
+    // DEVIATION (Linux sends its infinite mapping, which only checksums bring about, in segments sized
+    // without it: on a path of full MTU they exceed it by the DSS and never leave): leave room for one below
+    // the MTU.
     if (connection.checksum) segment.mss -= INFINITE_MAPPING_BYTES;
     connection.env.counters.MPCapableSYNTX += synAck ? 0 : 1;
     return;

@@ -6,8 +6,9 @@
 const INITIAL_CAPACITY = 16;
 
 /**
- * Ring of mappings [ssn, ssn + length) → [dsn, dsn + length), in order of ssn. New data comes in order of dsn as well;
- * while nothing reinjected stands among it, questions about dsn are answered by bisection, and by a scan otherwise.
+ * Ring of mappings [ssn, ssn + length) → [dsn, dsn + length), in order of ssn. New data comes in order of dsn
+ * as well; while nothing reinjected stands among it, questions about dsn are answered by bisection, and by a
+ * scan otherwise.
  */
 export class SendMap {
   private ssns: Float64Array = new Float64Array(INITIAL_CAPACITY);

@@ -40,8 +40,8 @@ export class Signals {
   }
 
   /**
-   * The next address to announce. RFC 8684 §3: an implementation "SHOULD NOT send more than two duplicate ACKs in a
-   * row for the purposes of sending MPTCP options alone": so many wait for their echo at a time.
+   * The next address to announce. RFC 8684 §3: an implementation "SHOULD NOT send more than two duplicate
+   * ACKs in a row for the purposes of sending MPTCP options alone": so many wait for their echo at a time.
    */
   private get dueAnnouncement(): Announcement | undefined {
     let waiting = 0;

@@ -87,7 +87,10 @@ export class Subflow implements Extension, Path {
   unmappedSegments = 0;
   unmappedBytes = 0;
   dataAckSeen = false;
-  /** On the first subflow: dsn and ssn no longer run in parallel, for bytes were assigned to it a second time. */
+  /**
+   * On the first subflow: dsn and ssn no longer run in parallel, for bytes were assigned to it a second time.
+   *
+   */
   hasRepeated = false;
   /** The last segment carried no MPTCP option at all. */
   lastWithoutOptions = false;

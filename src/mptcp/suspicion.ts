@@ -17,7 +17,8 @@ export function watch(subflow: Subflow, now: number): void {
     subflow.suspectMs = Infinity;
     return;
   }
-  // Not what was heard last: a path may be dead in one direction, and the peer's own data tells nothing of ours.
+  // Not what was heard last: a path may be dead in one direction, and the peer's own data tells nothing of
+  // ours.
   const since = Math.max(tcb.progressMs, subflow.flightMs);
   subflow.suspectMs = Math.max(since + patienceMs(subflow), now);
 }
@@ -51,8 +52,8 @@ export function suspect(subflow: Subflow, now: number): void {
 }
 
 /**
- * A suspected path is probed: by its own retransmissions while it has bytes in flight, otherwise like a keepalive.
- * After `dataTimeoutMs` of silence it is given up.
+ * A suspected path is probed: by its own retransmissions while it has bytes in flight, otherwise like a
+ * keepalive. After `dataTimeoutMs` of silence it is given up.
  */
 export function probeSuspected(subflow: Subflow, now: number): void {
   const { tcb, connection } = subflow;
@@ -66,7 +67,10 @@ export function probeSuspected(subflow: Subflow, now: number): void {
   subflow.suspectMs = now + suspectProbeMs;
 }
 
-/** True when a segment shows that something we sent since the suspicion, or before, has arrived at the peer. */
+/**
+ * True when a segment shows that something we sent since the suspicion, or before, has arrived at the peer.
+ *
+ */
 export function answers(subflow: Subflow, segment: Segment, ack: number): boolean {
   const tcb = subflow.tcb;
   if (tcb.sndUna === tcb.sndNxt || ack > tcb.sndUna) return true;

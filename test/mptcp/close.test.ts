@@ -1,4 +1,5 @@
-// How multipath connections end: DATA_FIN in all orders (RFC 8684 §3.3.3), MP_FASTCLOSE (§3.5), and what is left.
+// How multipath connections end: DATA_FIN in all orders (RFC 8684 §3.3.3), MP_FASTCLOSE (§3.5), and what is
+// left.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,4 +1,5 @@
-// Mappings, DATA_ACKs and checksums as they arrive, RFC 8684 §3.3, §3.7, §3.8: a hand-made peer against one Host.
+// Mappings, DATA_ACKs and checksums as they arrive, RFC 8684 §3.3, §3.7, §3.8: a hand-made peer against one
+// Host.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,5 +1,5 @@
-// Falling back to TCP, RFC 8684 §3.7: every cause, in both roles, with the stream checked byte for byte and both ends
-// knowing of it.
+// Falling back to TCP, RFC 8684 §3.7: every cause, in both roles, with the stream checked byte for byte and
+// both ends knowing of it.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -346,8 +346,9 @@ test('B1: the third ACK overtaken by plain data does not look like a middlebox',
 });
 
 test('B3: options from the server vanish under way: bytes it sends twice never become part of the stream', () => {
-  // The last bytes of the server have no mapping at the client, so no DATA_ACK either: after a while the server sends
-  // them again on the same subflow. Whenever the client speaks, it must not take the two copies for the stream.
+  // The last bytes of the server have no mapping at the client, so no DATA_ACK either: after a while the
+  // server sends them again on the same subflow. Whenever the client speaks, it must not take the two copies
+  // for the stream.
   for (const pause of [0, 100, 300, 500, 800, 1200, 2000]) {
     const world = new World();
     world.connect();

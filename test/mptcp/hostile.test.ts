@@ -1,5 +1,5 @@
-// Packets that a middlebox or an attacker has changed in any field, checksums made right: whatever they do, nothing is
-// thrown, nothing spins, and when it is over no timer and no connection is left.
+// Packets that a middlebox or an attacker has changed in any field, checksums made right: whatever they do,
+// nothing is thrown, nothing spins, and when it is over no timer and no connection is left.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

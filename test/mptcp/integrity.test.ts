@@ -1,6 +1,6 @@
-// Middleboxes that strip options at any time, on any path and in any direction, with loss, copies and reordering, and
-// paths that come and go: what the application reads is always a prefix of what was written, and with at least one
-// honest path it is all of it.
+// Middleboxes that strip options at any time, on any path and in any direction, with loss, copies and
+// reordering, and paths that come and go: what the application reads is always a prefix of what was written,
+// and with at least one honest path it is all of it.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -237,7 +237,8 @@ test('J9: joins beyond the limit are refused, and the connection goes on', () =>
 test('J5: a limit reached is no proof that the peer lost the connection', () => {
   const world = new World({ paths: 2, server: { maxSubflows: 2 } });
   world.establish(2);
-  // Both paths die silently for the client’s packets only; its own interfaces go and come back under new addresses.
+  // Both paths die silently for the client’s packets only; its own interfaces go and come back under new
+  // addresses.
   world.client.host.removeInterface(world.pathInterface(1), world.now);
   world.client.host.removeInterface(world.pathInterface(0), world.now);
   world.rules.push(first(1, s => has(s, Mp.REMOVE_ADDR)));

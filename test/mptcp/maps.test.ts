@@ -1,5 +1,5 @@
-// What a subflow remembers of mappings, against plain models: sent (SendMap), received (ReceiveMap), unmapped bytes
-// (Staging), and data sequence numbers on the wire (DataSequence).
+// What a subflow remembers of mappings, against plain models: sent (SendMap), received (ReceiveMap), unmapped
+// bytes (Staging), and data sequence numbers on the wire (DataSequence).
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

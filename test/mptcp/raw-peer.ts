@@ -1,4 +1,5 @@
-// A peer made by hand: a Host listens, the test plays the client packet by packet, with every field in its power.
+// A peer made by hand: a Host listens, the test plays the client packet by packet, with every field in its
+// power.
 
 import assert from 'node:assert/strict';
 import { createHash, createHmac } from 'node:crypto';

@@ -1,4 +1,5 @@
-// Simultaneous open (RFC 9293 §3.5) of two hosts that both ask for multipath: RFC 8684 has no handshake for it.
+// Simultaneous open (RFC 9293 §3.5) of two hosts that both ask for multipath: RFC 8684 has no handshake for
+// it.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,5 +1,5 @@
-// Two hosts and an in-memory network in explicit time, for tests of Multipath TCP: every packet passes a list of rules
-// that may drop, delay, double or alter it, and is kept in a log in decoded form.
+// Two hosts and an in-memory network in explicit time, for tests of Multipath TCP: every packet passes a list
+// of rules that may drop, delay, double or alter it, and is kept in a log in decoded form.
 
 import assert from 'node:assert/strict';
 import { createHash, createHmac } from 'node:crypto';
@@ -24,7 +24,10 @@ import {
 
 export type Side = 'client' | 'server';
 
-/** A packet on its way. `segment` is what its sender wrote; `alter` changes `bytes`, which is what arrives. */
+/**
+ * A packet on its way. `segment` is what its sender wrote; `alter` changes `bytes`, which is what arrives.
+ *
+ */
 export interface Packet {
   readonly from: Side;
   readonly at: number;
