@@ -52,7 +52,6 @@ export const FALLBACK_CAUSES: Readonly<Record<string, { section: string; advice:
 
 /**
  * In-order payload without a mapping that is still waited with: pieces of one segment whose last one has it.
- *
  */
 const UNMAPPED_SEGMENTS = 8;
 const UNMAPPED_BYTES = 65_535;

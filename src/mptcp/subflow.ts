@@ -89,7 +89,6 @@ export class Subflow implements Extension, Path {
   dataAckSeen = false;
   /**
    * On the first subflow: dsn and ssn no longer run in parallel, for bytes were assigned to it a second time.
-   *
    */
   hasRepeated = false;
   /** The last segment carried no MPTCP option at all. */

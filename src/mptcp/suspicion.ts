@@ -69,7 +69,6 @@ export function probeSuspected(subflow: Subflow, now: number): void {
 
 /**
  * True when a segment shows that something we sent since the suspicion, or before, has arrived at the peer.
- *
  */
 export function answers(subflow: Subflow, segment: Segment, ack: number): boolean {
   const tcb = subflow.tcb;

@@ -26,7 +26,6 @@ export type Side = 'client' | 'server';
 
 /**
  * A packet on its way. `segment` is what its sender wrote; `alter` changes `bytes`, which is what arrives.
- *
  */
 export interface Packet {
   readonly from: Side;
