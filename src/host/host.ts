@@ -3,7 +3,7 @@
 // I/O.
 // Before on the walk: link (in), api/socket (out). After: tcp/input (in), link (out).
 
-import { MultipathConnection, type PathOptions } from '../mptcp/index.ts';
+import { interfaceGone, MultipathConnection, openFirst, type PathOptions } from '../mptcp/index.ts';
 import {
   acknowledgesNothing,
   type CounterName,
@@ -16,9 +16,19 @@ import {
   State,
   type Tcb,
 } from '../tcp/index.ts';
-import { decodePacket, Flag, formatAddress, parseAddress, Segment, verifyChecksum } from '../wire/index.ts';
+import {
+  decodeIcmp,
+  decodePacket,
+  Flag,
+  formatAddress,
+  IcmpError,
+  parseAddress,
+  Segment,
+  verifyChecksum,
+} from '../wire/index.ts';
 import { type Config, DEFAULT_CONFIG, mergeConfig } from './config.ts';
 import { Connection } from './connection.ts';
+import { controlMessage } from './control-message.ts';
 import { DeadlineHeap } from './deadline-heap.ts';
 import { HostError } from './errors.ts';
 import { type FlowOptions, Flows, type LocalPort } from './flows.ts';
@@ -71,6 +81,7 @@ export class Host {
   readonly config: Config;
   private readonly env: Environment<Config>;
   private readonly segment: Segment = new Segment();
+  private readonly icmp: IcmpError = new IcmpError();
   private readonly interfaces: Map<number, NetworkInterface> = new Map();
   private readonly listeners: Listeners = new Listeners();
   private readonly tokens: Map<number, MultipathConnection> = new Map();
@@ -156,7 +167,7 @@ export class Host {
     this.interfaces.delete(id);
     for (const connection of [...this.live]) {
       if (connection.multipathSide !== null) {
-        connection.multipathSide.interfaceGone(id, now);
+        interfaceGone(connection.multipathSide, id, now);
       } else {
         const tcb = tcbOf(connection);
         if (tcb.networkInterface.id === id) {
@@ -191,7 +202,7 @@ export class Host {
     const networkInterface = this.interfaces.get(interfaceId);
     const segment = this.segment;
     if (networkInterface === undefined || !decodePacket(segment, bytes, offset, length)) {
-      this.counters.MalformedDrops++;
+      this.control(interfaceId, bytes, offset, length, now);
       return;
     }
     if (!networkInterface.checksumOffload && !verifyChecksum(bytes, offset, length)) {
@@ -218,6 +229,20 @@ export class Host {
       if ((segment.flags & Flag.SYN) !== 0) this.flows.release(tcb);
     }
     this.incoming.receive(segment, networkInterface, now);
+  }
+
+  /** What is no TCP segment may be an ICMP error about one. */
+  private control(interfaceId: number, bytes: Uint8Array, offset: number, length: number, now: number): void {
+    const { segment, icmp } = this;
+    const networkInterface = this.interfaces.get(interfaceId);
+    if (networkInterface === undefined || !decodeIcmp(icmp, segment, bytes, offset, length)) {
+      this.counters.MalformedDrops++;
+      return;
+    }
+    const ours = isAddressed(segment, networkInterface);
+    const tcb = ours ? this.flows.demux.find(segment, interfaceId) : null;
+    if (tcb === null || !controlMessage(tcb, icmp, now)) this.counters.OutOfWindowIcmps++;
+    else this.touch(tcb.owner as Connection);
   }
 
   /**
@@ -306,7 +331,7 @@ export class Host {
       const side = new MultipathConnection({ env, owner: connection, client: true });
       connection.multipathSide = side;
       connection.stream = side;
-      side.connect({ ...endpoint, paths: options.paths, remote: options.remote }, now);
+      openFirst(side, { ...endpoint, paths: options.paths, remote: options.remote }, now);
     } else {
       const tcb = openPlain(this.flows, connection, { ...endpoint, env, now });
       if (tcb === null) throw new HostError('EADDRINUSE', 'no local port is free for this destination');

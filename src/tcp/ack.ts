@@ -33,6 +33,7 @@ export function processAck(tcb: Tcb, segment: Segment, ssn: number, ack: number,
   if (advanced || delivered > 0) {
     tcb.progressMs = now;
     tcb.backoff = 0;
+    tcb.softError = '';
   }
   tlpAcknowledged(tcb, ack, duplicate && segment.sackCount === 0, now);
   const recovering = tcb.recovery;

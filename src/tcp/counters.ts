@@ -31,6 +31,7 @@ export const COUNTERS = [
   'TCPKeepAlive',
   'TCPWinProbe',
   'TCPMTUPFail',
+  'OutOfWindowIcmps',
   // MPTcpExt
   'MPCapableSYNRX',
   'MPCapableSYNTX',

@@ -46,6 +46,8 @@ export class Tcb {
   orphaned = false;
   /** Why it closed; set once. */
   closeReason: CloseReason | null = null;
+  /** What an ICMP error said that may pass (RFC 9293 §3.9.2.2); empty for nothing. */
+  softError = '';
 
   // Send sequence space (RFC 9293 §3.3.1), relative.
   sndUna = 0;
@@ -234,6 +236,10 @@ export class Tcb {
   close(reason: CloseReason, now: number): void {
     if (this.state === State.CLOSED) return;
     this.state = State.CLOSED;
+    if (reason.code === 'ETIMEDOUT' && this.softError !== '') {
+      // RFC 9293 SHLD-25: what the network said meanwhile is made available.
+      reason = { code: 'EHOSTUNREACH', text: `${reason.text}; ${this.softError}` };
+    }
     this.closeReason = reason;
     this.stopTimers();
     this.synPending = this.ackPending = this.probePending = this.tlpPending = false;
