@@ -11,6 +11,7 @@ import type {
   Notice,
   PathOptions,
 } from '../mptcp/index.ts';
+import { removePath } from '../mptcp/index.ts';
 import { type ByteStream, type CloseReason, type PlainStream, Ready, type Tcb } from '../tcp/index.ts';
 import { formatAddress } from '../wire/index.ts';
 import type { HeapItem } from './deadline-heap.ts';
@@ -147,7 +148,7 @@ export class Connection implements MultipathOwner, HeapItem {
 
   /** Stops using an interface for this connection; its subflows are closed. */
   removePath(interfaceId: number, now: number): void {
-    this.multipathSide?.removePath(interfaceId, now);
+    if (this.multipathSide !== null) removePath(this.multipathSide, interfaceId, now);
     this.host.touch(this);
   }
 

@@ -3,7 +3,13 @@
 // here in a connection, a counter or a reset, never in an exception.
 // Before: host.receive. After: tcp/handshake, mptcp/connection, host/reset-queue.
 
-import { MultipathConnection, ResetReason, validCapableSyn } from '../mptcp/index.ts';
+import {
+  acceptFirst,
+  joinRequested,
+  MultipathConnection,
+  ResetReason,
+  validCapableSyn,
+} from '../mptcp/index.ts';
 import { type Environment, type NetworkInterface, openPassive, State, type Tcb } from '../tcp/index.ts';
 import { Flag, Mp, type Segment } from '../wire/index.ts';
 import type { Config } from './config.ts';
@@ -81,7 +87,7 @@ export class Incoming {
       this.parts.resets.answer(segment, networkInterface, ResetReason.MPTCP, now);
       return;
     }
-    const refusal = side.joinRequested(segment, networkInterface, now);
+    const refusal = joinRequested(side, segment, networkInterface, now);
     if (refusal >= 0) {
       counters.MPJoinRejected++;
       this.parts.resets.answer(segment, networkInterface, refusal, now);
@@ -108,7 +114,7 @@ export class Incoming {
       const side = new MultipathConnection({ env, owner: connection, client: false });
       connection.multipathSide = side;
       connection.stream = side;
-      tcb = side.accept({ ...endpoint, advertise: listener.advertise }, segment, now);
+      tcb = acceptFirst(side, { ...endpoint, advertise: listener.advertise }, segment, now);
     } else {
       tcb = openPlain(flows, connection, { ...endpoint, env, now });
       if (tcb !== null) openPassive(tcb, segment, now);

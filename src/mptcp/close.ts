@@ -6,6 +6,7 @@ import { type CloseReason, State } from '../tcp/index.ts';
 import { Flag, type Segment } from '../wire/index.ts';
 import type { MultipathConnection } from './connection.ts';
 import type { Subflow } from './subflow.ts';
+import { drop } from './subflow-life.ts';
 
 /** FASTCLOSE_WAIT: the subflow that carries MP_FASTCLOSE on ACKs, and when it is repeated. */
 export interface Fastclose {
@@ -28,7 +29,7 @@ export function abortConnection(connection: MultipathConnection, reason: CloseRe
   for (const subflow of [...connection.subflows]) {
     if (subflow === chosen) continue;
     subflow.tcb.abort();
-    connection.drop(subflow);
+    drop(connection, subflow);
   }
   connection.finish(reason);
 }
@@ -57,7 +58,7 @@ export function fastcloseTimeout(connection: MultipathConnection, now: number): 
   connection.fastclose = null;
   connection.fastcloseOnReset = true;
   tcb.abort();
-  connection.drop(fastclose.subflow);
+  drop(connection, fastclose.subflow);
 }
 
 /** MP_FASTCLOSE arrived, on an ACK or a RST. True when its key was ours and the connection ended. */
@@ -72,7 +73,7 @@ export function fastcloseReceived(subflow: Subflow, segment: Segment): boolean {
     // The subflow whose RST is being processed is ended by tcp/input itself.
     if (byReset && other === subflow) continue;
     other.tcb.abort();
-    connection.drop(other);
+    drop(connection, other);
   }
   connection.finish({ code: 'ECONNRESET', text: 'the peer closed the connection at once (MP_FASTCLOSE)' });
   return true;

@@ -10,6 +10,7 @@ import type { FallbackInfo } from './observation.ts';
 import { dataAck } from './options-out.ts';
 import { ResetReason } from './reset-reason.ts';
 import { Stage, type Subflow } from './subflow.ts';
+import { drop } from './subflow-life.ts';
 
 /**
  * Why a connection is plain TCP although MPTCP was asked for: RFC section and what a person can do about it.
@@ -181,7 +182,7 @@ export function fallBack(subflow: Subflow, options: FallbackOptions, now: number
   if (connection.isDone) {
     // Nobody is left to continue for: MP_FASTCLOSE was under way, and plain TCP says it with a RST.
     tcb.abort();
-    connection.drop(subflow);
+    drop(connection, subflow);
     return false;
   }
   const map = subflow.sendMap;

@@ -8,6 +8,7 @@ import { fallBack } from './fallback.ts';
 import { joinHmac, keyFrom, sameBytes } from './keys.ts';
 import { ResetReason } from './reset-reason.ts';
 import { Stage, type Subflow } from './subflow.ts';
+import { subflowActive } from './subflow-life.ts';
 
 const VERSION = 1;
 
@@ -186,14 +187,14 @@ function joinConfirmed(subflow: Subflow, segment: Segment, now: number): boolean
 export function joinCompleted(subflow: Subflow, now: number): void {
   // RFC 8684 §3.2: "receipt of this packet MUST trigger a regular TCP ACK in response"
   subflow.tcb.ackPending = true;
-  if (subflow.stage === Stage.CONNECTING) subflow.connection.subflowActive(subflow, now);
+  if (subflow.stage === Stage.CONNECTING) subflowActive(subflow.connection, subflow, now);
 }
 
 /** An ACK on a subflow whose HMAC was outstanding: the peer has it. */
 export function preEstablishedAcknowledged(subflow: Subflow, segment: Segment, now: number): void {
   if ((segment.flags & Flag.SYN) !== 0 || subflow.join === null) return;
   subflow.join.thirdAckMs = Infinity;
-  subflow.connection.subflowActive(subflow, now);
+  subflowActive(subflow.connection, subflow, now);
 }
 
 /** A DSS with everything: 64-bit DATA_ACK and DSN, checksum. */

@@ -13,5 +13,7 @@ export type {
   PathOptions,
   SubflowInfo,
 } from './observation.ts';
+export { acceptFirst, joinRequested, openFirst } from './opening.ts';
 export { ResetReason } from './reset-reason.ts';
 export type { Path, Scheduler } from './scheduler/scheduler.ts';
+export { interfaceGone, removePath } from './subflow-life.ts';

@@ -7,6 +7,7 @@
 import { DssFlag, Flag, Mp, RstFlag, type Segment } from '../wire/index.ts';
 import { mappingChecksum } from './checksum.ts';
 import { fastcloseReceived } from './close.ts';
+import { dataAcknowledged, dataFinReceived } from './data-level.ts';
 import { dataAckMissing, failReceived, infiniteMappingReceived } from './fallback.ts';
 import { preEstablishedAcknowledged, synAckReceived, thirdAckReceived } from './handshake.ts';
 import { placeStaged } from './receive.ts';
@@ -95,7 +96,7 @@ function dataSequenceSignal(
     const dataAck = wide
       ? sequence.from64(segment.dataAckHi, segment.dataAckLo)
       : sequence.from32(segment.dataAckLo, connection.dataUna);
-    connection.dataAcknowledged(dataAck, segment.window * 2 ** subflow.tcb.sndScale, now);
+    dataAcknowledged(connection, dataAck, segment.window * 2 ** subflow.tcb.sndScale, now);
   }
   if ((flags & DssFlag.MAP) !== 0) return mapping(subflow, segment, ssn, now);
   return true;
@@ -125,7 +126,7 @@ function mapping(subflow: Subflow, segment: Segment, ssn: number, now: number): 
     connection.env.counters.DataCsumErr++;
     return true;
   }
-  if (fin === 1) connection.dataFinReceived(dsn + segment.dataLength - 1, now);
+  if (fin === 1) dataFinReceived(connection, dsn + segment.dataLength - 1, now);
   const length = segment.dataLength - fin;
   if (length === 0 || segment.payloadLength === 0) return true;
   const near = subflow.tcb.rcvNxt;

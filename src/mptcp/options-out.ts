@@ -5,6 +5,7 @@
 
 import { CapableFlag, DssFlag, Mp, optionsLength, RstFlag, type Segment } from '../wire/index.ts';
 import { mappingChecksum } from './checksum.ts';
+import { dataFinSent } from './data-level.ts';
 import { addSignal } from './signals.ts';
 import { Stage, type Subflow } from './subflow.ts';
 
@@ -73,7 +74,7 @@ export function ackOptions(subflow: Subflow, segment: Segment, now: number): voi
       const header = { sequence: connection.localSequence, dsn: connection.dataFinDsn, ssn: 0 };
       segment.checksum = mappingChecksum({ ...header, length: 1, sum: 0 });
     }
-    connection.dataFinSent(now);
+    dataFinSent(connection, now);
     return;
   }
   addSignal(subflow, segment, now);

@@ -5,6 +5,7 @@
 
 import { onesComplementSum } from '../wire/index.ts';
 import { mappingChecksum, pseudoHeader } from './checksum.ts';
+import { dataForNobody, deliver } from './data-level.ts';
 import { checksumFailed, mappingMissing } from './fallback.ts';
 import { ResetReason } from './reset-reason.ts';
 import { Staging } from './staging.ts';
@@ -25,7 +26,7 @@ export function placePayload(
     // Copies of what was read before the application let go are no news; bytes beyond them are for nobody.
     const i = map.find(ssn + length - 1);
     const end = i < 0 ? -1 : map.dsn(i) + (ssn + length - map.ssn(i));
-    if (end > connection.receiveBuffer.next) connection.dataForNobody(now);
+    if (end > connection.receiveBuffer.next) dataForNobody(connection, now);
     else map.release(subflow.tcb.rcvNxt);
     return;
   }
@@ -41,7 +42,7 @@ export function placePayload(
     const i = map.find(at);
     const until = Math.min(end, i < 0 ? map.nextStart(at) : map.end(i));
     if (i >= 0) {
-      connection.deliver(map.dsn(i) + (at - map.ssn(i)), bytes, offset + (at - ssn), until - at, now);
+      deliver(connection, map.dsn(i) + (at - map.ssn(i)), bytes, offset + (at - ssn), until - at, now);
     } else {
       if (!stage(subflow, at, bytes, offset + (at - ssn), until - at, now)) return;
       if (!mappingMissing(subflow, at, until - at, now)) return;
@@ -144,7 +145,7 @@ function moveStaged(
   const map = subflow.receiveMap;
   staging.copy(start, end - start, scratch, 0);
   staging.remove(start, end);
-  subflow.connection.deliver(map.dsn(i) + (start - map.ssn(i)), scratch, 0, end - start, now);
+  deliver(subflow.connection, map.dsn(i) + (start - map.ssn(i)), scratch, 0, end - start, now);
 }
 
 /** RFC 8684 §3.3.1: the checksum over the mapped bytes and the pseudo-header. */

@@ -14,6 +14,7 @@ import {
 import { copyBytes } from '../wire/copy.ts';
 import { mappingChecksum, pseudoHeader } from './checksum.ts';
 import type { MultipathConnection } from './connection.ts';
+import { dataFinSent, prepareAcks, roomFreed, startDataTimer } from './data-level.ts';
 import type { Subflow } from './subflow.ts';
 import { watch } from './suspicion.ts';
 
@@ -38,7 +39,7 @@ export function transmitConnection(
   }
   const data = transmitPulled(connection, out, offset, now);
   if (data > 0) return data;
-  connection.prepareAcks(now);
+  prepareAcks(connection, now);
   for (let i = 0; i < subflows.length; i++) {
     const tcb = subflows[i].tcb;
     let written = transmitFin(tcb, out, offset, now);
@@ -156,8 +157,8 @@ function sendMapped(
   if (dsn !== ssn) subflow.hasRepeated = true;
   subflow.sendMap.append(ssn, dsn, length, fin, checksum);
   if (tcb.sndUna === tcb.sndNxt) subflow.flightMs = now;
-  if (fin) connection.dataFinSent(now);
-  connection.startDataTimer(now);
+  if (fin) dataFinSent(connection, now);
+  startDataTimer(connection, now);
   return transmitData(tcb, out, offset, length, last, now);
 }
 
@@ -191,7 +192,7 @@ export function releaseSent(connection: MultipathConnection): void {
   }
   if (lowest <= buffer.start) return;
   buffer.release(lowest);
-  connection.roomFreed();
+  roomFreed(connection);
 }
 
 /**

@@ -7,6 +7,7 @@ import { Mp, optionFits, type Segment } from '../wire/index.ts';
 import type { MultipathConnection } from './connection.ts';
 import { addAddrHmac } from './keys.ts';
 import type { Subflow } from './subflow.ts';
+import { probeForRemoval } from './subflow-life.ts';
 
 /** An address of ours that the peer should know (soft state until echoed). */
 interface Announcement {
@@ -185,7 +186,7 @@ export function removeAddrReceived(subflow: Subflow, segment: Segment, now: numb
     connection.paths.peerAddressRemoved(id);
     for (const other of connection.subflows) {
       if (other.remoteAddressId !== id || other === subflow || !other.isOpen) continue;
-      connection.probeForRemoval(other, now);
+      probeForRemoval(connection, other, now);
     }
   }
 }

@@ -19,6 +19,7 @@ import type { Path } from './scheduler/scheduler.ts';
 import { copyMapped, hasSendable } from './send.ts';
 import { SendMap } from './send-map.ts';
 import type { Staging } from './staging.ts';
+import { initialEstablished, subflowClosed, subflowFinished, subflowTimedOut } from './subflow-life.ts';
 
 /** Life of a subflow, beside the TCP states. */
 export const Stage = {
@@ -212,7 +213,7 @@ export class Subflow implements Extension, Path {
   }
 
   established(now: number): void {
-    if (this.initial) this.connection.initialEstablished(this, now);
+    if (this.initial) initialEstablished(this.connection, this, now);
     else joinCompleted(this, now);
   }
 
@@ -231,11 +232,11 @@ export class Subflow implements Extension, Path {
   /** RFC 8684 §3.3.3: a subflow FIN only ends the subflow; answer it when nothing is left to send here. */
   finReceived(now: number): void {
     if (plainFinReceived(this, now)) return;
-    this.connection.subflowFinished(this, now);
+    subflowFinished(this.connection, this, now);
   }
 
   timeWait(now: number): void {
-    this.connection.subflowClosed(this, { code: null, text: 'closed in order' }, now);
+    subflowClosed(this.connection, this, { code: null, text: 'closed in order' }, now);
   }
 
   acknowledged(ssn: number, now: number): void {
@@ -262,11 +263,11 @@ export class Subflow implements Extension, Path {
   }
 
   timedOut(now: number): void {
-    this.connection.subflowTimedOut(this, now);
+    subflowTimedOut(this.connection, this, now);
   }
 
   closed(reason: CloseReason, now: number): void {
-    this.connection.subflowClosed(this, reason, now);
+    subflowClosed(this.connection, this, reason, now);
   }
 
   /** Resets the TCP connection with a reason and tells the connection. */
@@ -276,6 +277,6 @@ export class Subflow implements Extension, Path {
     this.resetTransient = options.transient ?? false;
     this.tcb.abort();
     if (this.tcb.resetPending) this.connection.env.counters.MPRstTx++;
-    this.connection.subflowClosed(this, { code: 'ECONNRESET', text: options.text }, now);
+    subflowClosed(this.connection, this, { code: 'ECONNRESET', text: options.text }, now);
   }
 }

@@ -8,7 +8,9 @@ import type { NetworkInterface } from '../../tcp/index.ts';
 import { parseAddress } from '../../wire/index.ts';
 import type { MultipathConnection } from '../connection.ts';
 import type { PathOptions } from '../observation.ts';
+import { openJoin } from '../opening.ts';
 import { Stage, type Subflow } from '../subflow.ts';
+import { isStuck, replaced } from '../subflow-life.ts';
 
 /** A pair of addresses that should carry a subflow. */
 interface Plan {
@@ -166,8 +168,8 @@ export class PathManager {
     const old = plan.subflow;
     plan.subflow = subflow;
     plan.replacement = null;
-    if (old !== null && (old.stage === Stage.SUSPECT || this.connection.isStuck(old, now))) {
-      this.connection.replaced(old, now);
+    if (old !== null && (old.stage === Stage.SUSPECT || isStuck(this.connection, old, now))) {
+      replaced(old, now);
     }
   }
 
@@ -252,7 +254,8 @@ export class PathManager {
   private join(plan: Plan, localPort: number, now: number): boolean {
     const networkInterface = this.interfaceOf(plan.path);
     if (networkInterface === null) return false;
-    const subflow = this.connection.openJoin(
+    const subflow = openJoin(
+      this.connection,
       {
         networkInterface,
         localPort,
@@ -285,7 +288,7 @@ export class PathManager {
   private isSilent(plan: Plan, now: number): boolean {
     const subflow = plan.subflow;
     if (subflow === null) return true;
-    const silent = subflow.stage === Stage.SUSPECT || this.connection.isStuck(subflow, now);
+    const silent = subflow.stage === Stage.SUSPECT || isStuck(this.connection, subflow, now);
     if (silent && plan.replacement === null) return true;
     return false;
   }

@@ -1,0 +1,161 @@
+// Decides the data sequence space of a connection: DATA_ACKs and the window they carry, delivery in order, DATA_FIN in
+// both directions, and the connection-level timer (RFC 8684 §3.3.2–§3.3.6). Before: options-in, receive. After: send.
+
+import { Ready } from '../tcp/index.ts';
+import { abortConnection } from './close.ts';
+import type { MultipathConnection } from './connection.ts';
+import { Stage } from './subflow.ts';
+
+/** Most bytes put up for reinjection by one timeout: what one mapping holds. */
+const REINJECT_BYTES = 65_534;
+
+import { closeSubflows } from './subflow-life.ts';
+
+/** A DATA_ACK with the window of the segment that carried it (RFC 8684 §3.3.2, §3.3.5). */
+export function dataAcknowledged(
+  connection: MultipathConnection,
+  dataAck: number,
+  windowBytes: number,
+  now: number,
+): void {
+  const highest =
+    connection.dataNxt + (connection.dataFinWasSent && connection.dataNxt === connection.dataFinDsn ? 1 : 0);
+  // Acknowledgements of what was never sent are ignored, as Linux does; NaN fails the comparison too.
+  if (!(dataAck <= highest)) return;
+  connection.confirm(now);
+  if (dataAck + windowBytes > connection.sndRight) connection.sndRight = dataAck + windowBytes;
+  if (dataAck <= connection.dataUna) return;
+  connection.dataUna = dataAck;
+  connection.dataProgressMs = now;
+  connection.dataBackoff = 0;
+  connection.reinjection.remove(0, dataAck);
+  connection.dataTimerMs = Infinity;
+  if (connection.dataUna < connection.dataNxt || connection.dataFinDue) startDataTimer(connection, now);
+  connection.releaseSent();
+  maybeFinish(connection, now);
+}
+
+/** Bytes with their place in the stream. */
+export function deliver(
+  connection: MultipathConnection,
+  dsn: number,
+  bytes: Uint8Array,
+  offset: number,
+  length: number,
+  now: number,
+): void {
+  const buffer = connection.receiveBuffer;
+  const before = buffer.next;
+  if (buffer.insert(dsn, bytes, offset, length) === 0) connection.env.counters.DuplicateData++;
+  if (buffer.next === before) return;
+  connection.owner.streamReady(Ready.READABLE);
+  if (connection.rcvDataFin >= 0) dataFinReceived(connection, connection.rcvDataFin, now);
+}
+
+/** The peer's DATA_FIN is known; it counts when all data before it has come (RFC 8684 §3.3.3). */
+export function dataFinReceived(connection: MultipathConnection, dsn: number, now: number): void {
+  if (Number.isNaN(dsn) || dsn < connection.receiveBuffer.next || connection.isPeerFinished) {
+    if (connection.isPeerFinished) ackEverywhere(connection);
+    return;
+  }
+  if (connection.rcvDataFin < 0) connection.rcvDataFin = dsn;
+  if (connection.bestOpenSubflow() !== null) connection.lonelyMs = Infinity;
+  if (connection.receiveBuffer.next !== connection.rcvDataFin) return;
+  connection.isPeerFinished = true;
+  ackEverywhere(connection);
+  connection.owner.streamReady(Ready.READABLE | Ready.END);
+  maybeFinish(connection, now);
+}
+
+export function dataFinSent(connection: MultipathConnection, now: number): void {
+  connection.dataFinWasSent = true;
+  connection.dataFinQueued = false;
+  startDataTimer(connection, now);
+}
+
+/** Payload arrived after the application let go (RFC 9293 §3.10.7.4). */
+export function dataForNobody(connection: MultipathConnection, now: number): void {
+  connection.env.counters.TCPAbortOnData++;
+  abortConnection(connection, { code: null, text: 'data arrived after close' }, now);
+}
+
+/** Guards against acknowledgements lost for good, or faked on the way (RFC 8684 §3.3.6). */
+export function startDataTimer(connection: MultipathConnection, now: number): void {
+  if (connection.dataTimerMs !== Infinity) return;
+  let rtoMs = 0;
+  for (const subflow of connection.subflows)
+    if (subflow.isOpen) rtoMs = Math.max(rtoMs, subflow.tcb.rtt.rtoMs);
+  if (rtoMs === 0) rtoMs = connection.env.config.rtoInitialMs;
+  connection.dataTimerMs =
+    now + Math.min(rtoMs * 2 ** connection.dataBackoff, connection.env.config.rtoMaxMs);
+}
+
+/** RFC 8684 §3.3.6: what the subflows have acknowledged and the connection has not is sent again. */
+export function dataTimeout(connection: MultipathConnection, now: number): void {
+  connection.dataTimerMs = Infinity;
+  connection.dataBackoff = Math.min(connection.dataBackoff + 1, 8);
+  if (connection.isDone || connection.plain !== null) return;
+  if (connection.dataUna < connection.dataNxt) {
+    const inFlight = connection.subflows.some(s =>
+      s.sendMap.overlaps(connection.dataUna, connection.dataUna + 1),
+    );
+    if (!inFlight)
+      connection.reinjection.add(
+        connection.dataUna,
+        Math.min(connection.dataNxt, connection.dataUna + REINJECT_BYTES),
+      );
+  } else if (connection.dataFinDue) {
+    // On every subflow: the one that seems best may be the one that is dead.
+    connection.dataFinQueued = true;
+    connection.keysSent = false;
+    ackEverywhere(connection);
+    // Nothing of ours was ever confirmed: a middlebox may hide the DATA_FIN, but not a FIN.
+    if (!connection.confirmed && connection.dataBackoff >= 2)
+      for (const s of connection.subflows) s.tcb.shutdown();
+  } else {
+    return;
+  }
+  startDataTimer(connection, now);
+}
+
+/**
+ * RFC 8684 §3.3.3: "A connection is considered closed once both hosts' DATA_FINs have been acknowledged".
+ */
+export function maybeFinish(connection: MultipathConnection, now: number): void {
+  if (!connection.isFinished || connection.isDone) return;
+  closeSubflows(connection, now);
+  connection.finish({ code: null, text: 'closed in order' });
+}
+
+export function ackEverywhere(connection: MultipathConnection): void {
+  for (const subflow of connection.subflows) if (subflow.isOpen) subflow.tcb.ackPending = true;
+}
+
+export function startOrphanTimer(connection: MultipathConnection, now: number): void {
+  if (connection.orphanMs === Infinity && !connection.isDone)
+    connection.orphanMs = now + connection.env.config.dataTimeoutMs;
+}
+
+/** Before acknowledgements leave: signals and the DATA_FIN ask for one. */
+export function prepareAcks(connection: MultipathConnection, _now: number): void {
+  if (!connection.maySend) return;
+  // A priority is told on the subflow it is about; data that left there meanwhile took its acknowledgement
+  // along.
+  for (const subflow of connection.subflows) {
+    if (subflow.prioPending && subflow.isOpen && connection.confirmed && !connection.dataFinDue) {
+      subflow.tcb.ackPending = true;
+    }
+  }
+  const due = connection.dataFinDue && connection.dataFinQueued;
+  // Asking for what cannot leave yet (see addSignal) would be asking for ever.
+  if (!due && !(connection.confirmed && connection.signals.pending)) return;
+  const subflow = connection.bestOpenSubflow();
+  if (subflow !== null && subflow.stage === Stage.ACTIVE) subflow.tcb.ackPending = true;
+}
+
+/** The send buffer has room again. */
+export function roomFreed(connection: MultipathConnection): void {
+  if (!connection.wantsRoom || connection.sendBuffer.freeBytes === 0 || connection.dataFinDsn >= 0) return;
+  connection.wantsRoom = false;
+  connection.owner.streamReady(Ready.WRITABLE);
+}

@@ -1,0 +1,161 @@
+// Decides how a connection and its subflows begin: active and passive open (RFC 8684 §3.1), joins asked for and joins
+// asked of us (§3.2). Before: host.connect, host/incoming, the path manager. After: tcp/handshake, mptcp/handshake.
+
+import { type NetworkInterface, openPassive, type Tcb } from '../tcp/index.ts';
+import type { Segment } from '../wire/index.ts';
+import type { MultipathConnection } from './connection.ts';
+import { joinHmac } from './keys.ts';
+import type { PathOptions } from './observation.ts';
+import { ResetReason } from './reset-reason.ts';
+import { type JoinState, Subflow } from './subflow.ts';
+
+/** Where a subflow runs. */
+export interface SubflowEndpoint {
+  networkInterface: NetworkInterface;
+  /** 0 = the host picks one. */
+  localPort: number;
+  remoteWords: Int32Array;
+  remotePort: number;
+}
+
+interface NewSubflow {
+  initial: boolean;
+  join: JoinState | null;
+  localAddressId: number;
+  name?: string;
+  backup?: boolean;
+  cost?: number;
+}
+
+/** Active open. */
+export function openFirst(
+  connection: MultipathConnection,
+  options: SubflowEndpoint & { paths: readonly PathOptions[]; remote: { address: string; port: number } },
+  now: number,
+): void {
+  const first = options.paths[0];
+  connection.owner.tokenChosen(connection.localKey.token);
+  const subflow = addSubflow(
+    connection,
+    options,
+    { ...first, initial: true, join: null, localAddressId: 0 },
+    now,
+  );
+  if (subflow === null) {
+    connection.finish({ code: 'EADDRINUSE', text: 'no local port is free for connection destination' });
+    return;
+  }
+  connection.paths.localId(options.networkInterface.id);
+  connection.paths.plan(options.paths, options.remote, subflow);
+  connection.owner.setEndpoints(subflow.tcb);
+  subflow.tcb.open(now);
+}
+
+/** Passive open: a SYN with a valid MP_CAPABLE. */
+export function acceptFirst(
+  connection: MultipathConnection,
+  options: SubflowEndpoint & { advertise: readonly { address: string; port?: number }[] },
+  segment: Segment,
+  now: number,
+): Tcb | null {
+  connection.env.counters.MPCapableSYNRX++;
+  connection.advertise = options.advertise;
+  connection.listenPort = options.localPort;
+  connection.checksum = connection.checksum || (segment.capableFlags & 0x80) !== 0;
+  connection.owner.tokenChosen(connection.localKey.token);
+  const subflow = addSubflow(connection, options, { initial: true, join: null, localAddressId: 0 }, now);
+  if (subflow === null) {
+    connection.owner.tokenDropped(connection.localKey.token);
+    return null;
+  }
+  connection.paths.localId(options.networkInterface.id);
+  openPassive(subflow.tcb, segment, now);
+  return subflow.tcb;
+}
+
+/** A SYN with MP_JOIN and our token. Returns the MP_TCPRST reason of a refusal, -1 when it is taken. */
+export function joinRequested(
+  connection: MultipathConnection,
+  segment: Segment,
+  networkInterface: NetworkInterface,
+  now: number,
+): number {
+  if (connection.remoteKey === null || connection.plain !== null || connection.isDone)
+    return ResetReason.MPTCP;
+  if (connection.subflows.length >= connection.env.config.maxSubflows) return ResetReason.RESOURCES;
+  const join: JoinState = {
+    localNonce: connection.env.random32(),
+    remoteNonce: segment.joinNonce,
+    hmac: null,
+    thirdAckMs: Infinity,
+    thirdAcks: 0,
+  };
+  join.hmac = joinHmac(
+    connection.env.entropy,
+    { sender: connection.localKey, receiver: connection.remoteKey },
+    { sender: join.localNonce, receiver: join.remoteNonce },
+  );
+  const remoteWords = Int32Array.of(segment.src0, segment.src1, segment.src2, segment.src3);
+  const endpoint = {
+    networkInterface,
+    localPort: segment.dstPort,
+    remoteWords,
+    remotePort: segment.srcPort,
+  };
+  const localAddressId = connection.paths.localId(networkInterface.id);
+  const subflow = addSubflow(connection, endpoint, { initial: false, join, localAddressId }, now);
+  if (subflow === null) return ResetReason.RESOURCES;
+  subflow.remoteAddressId = segment.joinAddressId;
+  subflow.remoteBackup = segment.joinBackup;
+  openPassive(subflow.tcb, segment, now);
+  return -1;
+}
+
+/** Opens another subflow (path manager); null when no port is free. */
+export function openJoin(
+  connection: MultipathConnection,
+  options: SubflowEndpoint & { name: string; backup: boolean; cost: number },
+  now: number,
+): Subflow | null {
+  if (connection.remoteKey === null || connection.plain !== null || connection.isDone) return null;
+  const join: JoinState = {
+    localNonce: connection.env.random32(),
+    remoteNonce: 0,
+    hmac: null,
+    thirdAckMs: Infinity,
+    thirdAcks: 0,
+  };
+  const localAddressId = connection.paths.localId(options.networkInterface.id);
+  const subflow = addSubflow(connection, options, { ...options, initial: false, join, localAddressId }, now);
+  subflow?.tcb.open(now);
+  return subflow;
+}
+
+export function addSubflow(
+  connection: MultipathConnection,
+  endpoint: SubflowEndpoint,
+  options: NewSubflow,
+  now: number,
+): Subflow | null {
+  const subflow = new Subflow({
+    connection: connection,
+    id: connection.nextSubflowId,
+    name: options.name ?? endpoint.networkInterface.name,
+    initial: options.initial,
+    localAddressId: options.localAddressId,
+    remoteAddressId: 0,
+    backup: options.backup ?? false,
+    cost: options.cost ?? 0,
+    join: options.join,
+  });
+  const { networkInterface, localPort, remoteWords, remotePort } = endpoint;
+  const extension = subflow;
+  const place = { networkInterface, localPort, remoteWords, remotePort };
+  const tcb = connection.owner.createTcb({ env: connection.env, ...place, extension, now });
+  if (tcb === null) return null;
+  connection.nextSubflowId++;
+  subflow.tcb = tcb;
+  tcb.noDelay = connection.noDelay;
+  connection.subflows.push(subflow);
+  return subflow;
+}

@@ -1,0 +1,270 @@
+// Decides what a subflow's coming and going means for its connection: established, silent, finished, lost, replaced,
+// taken away (RFC 8684 §3.3.3, §3.3.6, §3.4.2). Before: tcp through mptcp/subflow, timers. After: paths/, reinjection.
+
+import { type CloseReason, expireTimers, Ready, State } from '../tcp/index.ts';
+import type { MultipathConnection } from './connection.ts';
+import { ResetReason } from './reset-reason.ts';
+import { Stage, type Subflow } from './subflow.ts';
+import { probeSuspected, suspect } from './suspicion.ts';
+
+const SUBFLOW_KEEPALIVE_INTERVAL_MS = 2_000;
+const SUBFLOW_KEEPALIVE_PROBES = 5;
+
+/** The first subflow's handshake is complete on connection side. */
+export function initialEstablished(connection: MultipathConnection, subflow: Subflow, now: number): void {
+  subflow.stage = Stage.ACTIVE;
+  afterEstablished(connection, subflow, now);
+  connection.owner.streamReady(Ready.CONNECTED | Ready.WRITABLE);
+  connection.owner.notice({ type: 'subflow', subflow: subflow.info() });
+}
+
+/** A joined subflow may carry data now. */
+export function subflowActive(connection: MultipathConnection, subflow: Subflow, now: number): void {
+  subflow.stage = Stage.ACTIVE;
+  connection.everMultiple = true;
+  connection.lonelyMs = Infinity;
+  afterEstablished(connection, subflow, now);
+  connection.paths.subflowActive(subflow, now);
+  for (const other of [...connection.subflows]) {
+    if (other !== subflow && other.tcb.state === State.CLOSE_WAIT) subflowFinished(connection, other, now);
+  }
+  connection.owner.notice({ type: 'subflow', subflow: subflow.info() });
+  if (connection.dataFinDsn >= 0 && connection.isFinished) closeSubflows(connection, now);
+}
+
+export function afterEstablished(connection: MultipathConnection, subflow: Subflow, now: number): void {
+  const config = connection.env.config;
+  subflow.tcb.timeWaitMs = config.subflowTimeWaitMs;
+  subflow.flightMs = now;
+  applyKeepAlive(connection, subflow, now);
+}
+
+export function applyKeepAlive(connection: MultipathConnection, subflow: Subflow, now: number): void {
+  const { subflowKeepAliveMs, keepAliveIntervalMs, keepAliveProbes } = connection.env.config;
+  const own =
+    subflowKeepAliveMs > 0 &&
+    (connection.keepAliveIdleMs === 0 || subflowKeepAliveMs < connection.keepAliveIdleMs);
+  subflow.tcb.setKeepAlive(
+    own
+      ? {
+          idleMs: subflowKeepAliveMs,
+          intervalMs: SUBFLOW_KEEPALIVE_INTERVAL_MS,
+          probes: SUBFLOW_KEEPALIVE_PROBES,
+        }
+      : { idleMs: connection.keepAliveIdleMs, intervalMs: keepAliveIntervalMs, probes: keepAliveProbes },
+    now,
+  );
+}
+
+/** The retransmission timer of a subflow fired: do not wait for it alone. */
+export function subflowTimedOut(connection: MultipathConnection, subflow: Subflow, now: number): void {
+  if (subflow.stage === Stage.ACTIVE) suspect(subflow, now);
+  if (subflow.isOpen) connection.paths.subflowSuspect(subflow, now);
+}
+
+/** Silent for so long, with bytes in flight, that a new subflow on the same path should be tried. */
+export function isStuck(connection: MultipathConnection, subflow: Subflow, now: number): boolean {
+  const tcb = subflow.tcb;
+  if (!subflow.isOpen || tcb.sndUna === tcb.sndNxt) return false;
+  return now - Math.max(tcb.lastReceivedMs, subflow.flightMs) >= connection.env.config.replaceAfterMs;
+}
+
+/**
+ * The peer has sent a FIN on a subflow: nothing more comes from there, so it is closed on our side as well.
+ */
+export function subflowFinished(connection: MultipathConnection, subflow: Subflow, now: number): void {
+  if (subflow.tcb.state === State.TIME_WAIT) return;
+  if (connection.fastclose?.subflow === subflow) {
+    // The peer closes as plain TCP does and has not understood MP_FASTCLOSE: it must not take connection for an
+    // end.
+    connection.fastcloseOnReset = true;
+    subflow.tcb.abort();
+    drop(connection, subflow);
+    return;
+  }
+  const alone = !connection.subflows.some(s => s !== subflow && s.isOpen);
+  // RFC 8684 §3.3.3: "a host MUST NOT close all functioning subflows unless it is safe to do so". The other
+  // half of connection one still carries what we have to send, and the acknowledgement of the peer's DATA_FIN.
+  if (alone && !connection.isDone) {
+    if (connection.rcvDataFin < 0) startLonelyTimer(connection, now);
+    return;
+  }
+  if (subflow.isOpen) retire(connection, subflow, now);
+  else subflow.tcb.shutdown();
+}
+
+/**
+ * No new data on connection subflow: a FIN follows what is in flight, which others repeat in case it gets stuck.
+ */
+export function retire(connection: MultipathConnection, subflow: Subflow, now: number): void {
+  subflow.stage = Stage.CLOSING;
+  subflow.suspectMs = Infinity;
+  subflow.tcb.orphan(now);
+  subflow.tcb.shutdown();
+  connection.reinjectFrom(subflow);
+  if (!connection.isDone && !connection.subflows.some(s => s.isOpen)) startLonelyTimer(connection, now);
+}
+
+/** No subflow is left to send on: one must come back in time. */
+export function startLonelyTimer(connection: MultipathConnection, now: number): void {
+  if (connection.lonelyMs === Infinity) connection.lonelyMs = now + connection.env.config.closeTimeoutMs;
+}
+
+/** A subflow has ended, in order or not. */
+export function subflowClosed(
+  connection: MultipathConnection,
+  subflow: Subflow,
+  reason: CloseReason,
+  now: number,
+): void {
+  if (subflow.stage === Stage.CLOSED) return;
+  const neverOpened = subflow.stage === Stage.CONNECTING || subflow.stage === Stage.PRE_ESTABLISHED;
+  connection.reinjectFrom(subflow);
+  drop(connection, subflow);
+  if (connection.isDone) return;
+  const text = subflow.peerReset === null ? reason.text : `${reason.text}: ${subflow.peerReset.text}`;
+  if (!neverOpened) connection.owner.notice({ type: 'subflowclose', subflow: subflow.info(), reason: text });
+  if (subflow.initial && neverOpened) {
+    connection.finish(reason);
+    return;
+  }
+  if (!connection.confirmed && connection.subflows.length === 0) {
+    // Nothing was ever exchanged: the peer holds no connection that a join could resume.
+    connection.finish({ code: reason.code ?? 'ECONNRESET', text });
+    return;
+  }
+  const refused = subflow.peerReset !== null && !subflow.peerReset.transient;
+  connection.paths.subflowClosed(subflow, { neverOpened, permanent: refused && neverOpened }, now);
+  if (connection.subflows.some(s => s.isOpen)) return;
+  if (neverOpened && refused) {
+    // The peer does not know the connection any more.
+    connection.finish({ code: 'ECONNRESET', text: `the peer has lost the connection (${text})` });
+  } else {
+    startLonelyTimer(connection, now);
+  }
+}
+
+/** A new subflow took over from a silent one. */
+export function replaced(subflow: Subflow, now: number): void {
+  const text = 'replaced by a new subflow on the same path';
+  subflow.reset({ reason: ResetReason.PERFORMANCE, text, transient: true }, now);
+}
+
+/** RFC 8684 §3.4.2: ask before removing; meanwhile its bytes go elsewhere. */
+export function probeForRemoval(connection: MultipathConnection, subflow: Subflow, now: number): void {
+  if (connection.subflows.some(s => s !== subflow && s.stage === Stage.ACTIVE)) suspect(subflow, now);
+  subflow.tcb.probePending = true;
+  subflow.removeMs = now + Math.max(subflow.tcb.rtt.rtoMs, 1000);
+}
+
+/** Takes a subflow off the list; TCP may still have something to send or to wait for. */
+export function drop(connection: MultipathConnection, subflow: Subflow): void {
+  subflow.stage = Stage.CLOSED;
+  subflow.suspectMs = Infinity;
+  const i = connection.subflows.indexOf(subflow);
+  if (i < 0) return;
+  connection.subflows.splice(i, 1);
+  subflow.receiveMap.clear();
+  subflow.staging = null;
+  subflow.sendMap.clear();
+  connection.lingering.push(subflow);
+  connection.discardSent();
+  if (connection.fastclose?.subflow === subflow) connection.fastclose = null;
+}
+
+/** RFC 8684 §3.3.3: "all remaining subflows MUST be closed with standard FIN exchanges". */
+export function closeSubflows(connection: MultipathConnection, now: number): void {
+  for (const subflow of [...connection.subflows]) {
+    if (subflow.stage === Stage.SUSPECT || !subflow.tcb.isSynchronized) {
+      // Unfinished handshakes and silent paths with stale data are reset (reason 4).
+      subflow.resetReason = ResetReason.OUTSTANDING;
+      subflow.tcb.abort();
+      drop(connection, subflow);
+      continue;
+    }
+    subflow.stage = Stage.CLOSING;
+    // Its FIN may have been acknowledged long ago: FIN-WAIT-2 must end by itself then.
+    subflow.tcb.orphan(now);
+    subflow.tcb.shutdown();
+  }
+}
+
+export function expireSubflow(connection: MultipathConnection, subflow: Subflow, now: number): void {
+  if (subflow.suspectMs <= now && subflow.stage === Stage.SUSPECT) {
+    probeSuspected(subflow, now);
+  } else if (subflow.suspectMs <= now) {
+    suspect(subflow, now);
+    connection.paths.subflowSuspect(subflow, now);
+  }
+  if (subflow.removeMs <= now) {
+    subflow.removeMs = Infinity;
+    if (subflow.stage === Stage.SUSPECT) {
+      subflow.reset(
+        { reason: ResetReason.UNSPECIFIED, text: 'the peer withdrew the address', transient: true },
+        now,
+      );
+      return;
+    }
+  }
+  const join = subflow.join;
+  if (join !== null && join.thirdAckMs <= now) {
+    // RFC 8684 §3.2: "the packet MUST be retransmitted if connection ACK is not received".
+    join.thirdAcks++;
+    join.thirdAckMs = now + subflow.tcb.rtt.rtoMs * 2 ** join.thirdAcks;
+    subflow.tcb.ackPending = true;
+    if (join.thirdAcks > connection.env.config.synRetries) {
+      subflow.reset(
+        { reason: ResetReason.UNSPECIFIED, text: 'the HMAC was never acknowledged', transient: true },
+        now,
+      );
+      return;
+    }
+  }
+  if (subflow.tcb.nextDeadline() <= now) expireTimers(subflow.tcb, now);
+}
+
+/** Hands TCP blocks that have nothing left to do back to the host. */
+export function sweep(connection: MultipathConnection): void {
+  for (let i = connection.lingering.length - 1; i >= 0; i--) {
+    const { tcb } = connection.lingering[i];
+    if (!tcb.isReleased) continue;
+    connection.lingering.splice(i, 1);
+    connection.owner.tcbReleased(tcb);
+  }
+}
+
+export function removePath(connection: MultipathConnection, interfaceId: number, now: number): void {
+  connection.paths.removeInterface(interfaceId);
+  if (connection.plain !== null) {
+    // Plain TCP has no other path: it ends with connection one.
+    const { tcb } = connection.plain;
+    if (tcb.networkInterface.id !== interfaceId || connection.isDone) return;
+    tcb.abort();
+    connection.finish({ code: 'ENETDOWN', text: 'the only path of a plain TCP connection was taken away' });
+    return;
+  }
+  for (const subflow of [...connection.subflows]) {
+    if (subflow.tcb.networkInterface.id !== interfaceId) continue;
+    if (subflow.stage === Stage.ACTIVE) {
+      // RFC 8684 §3.4.2: "A subflow that is still functioning MUST be closed with a FIN exchange"
+      retire(connection, subflow, now);
+    } else if (subflow.stage !== Stage.CLOSING) {
+      subflow.reset({ reason: ResetReason.ADMINISTRATIVE, text: 'the path was taken away' }, now);
+    }
+  }
+}
+
+/** The local address has gone: no packet can leave from it any more. */
+export function interfaceGone(connection: MultipathConnection, interfaceId: number, now: number): void {
+  const id = connection.paths.localId(interfaceId);
+  connection.paths.removeInterface(interfaceId);
+  let used = false;
+  for (const subflow of [...connection.subflows, ...connection.lingering]) {
+    if (subflow.tcb.networkInterface.id !== interfaceId) continue;
+    used = true;
+    subflow.tcb.resetPending = false;
+    subflow.tcb.close({ code: 'ENETDOWN', text: 'the local address has gone' }, now);
+  }
+  // RFC 8684 §3.4.2: "the affected host SHOULD announce connection situation".
+  if (used && connection.plain === null && !connection.isDone) connection.signals.remove(id);
+}
