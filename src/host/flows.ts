@@ -1,5 +1,6 @@
-// Decides which TCP blocks exist and which ports they use: the demultiplexing table, ephemeral ports (RFC 6056) and
-// the ports that have become free again. Before: connections ask for a block. After: host.receive finds it.
+// Decides which TCP blocks exist and which ports they use: the demultiplexing table, ephemeral ports (RFC
+// 6056) and the ports that have become free again. Before: connections ask for a block. After: host.receive
+// finds it.
 
 import { type Environment, type Extension, type NetworkInterface, Tcb } from '../tcp/index.ts';
 import type { Config } from './config.ts';

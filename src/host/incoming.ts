@@ -1,6 +1,6 @@
 // Decides what a segment without a connection begins or gets: a new connection of a listener, a subflow of a
-// connection known by its token, or a reset (RFC 9293 §3.10.7.1–2, RFC 8684 §3.1, §3.2). Bytes from the network end
-// here in a connection, a counter or a reset, never in an exception.
+// connection known by its token, or a reset (RFC 9293 §3.10.7.1–2, RFC 8684 §3.1, §3.2). Bytes from the
+// network end here in a connection, a counter or a reset, never in an exception.
 // Before: host.receive. After: tcp/handshake, mptcp/connection, host/reset-queue.
 
 import {

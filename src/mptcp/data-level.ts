@@ -1,5 +1,6 @@
-// Decides the data sequence space of a connection: DATA_ACKs and the window they carry, delivery in order, DATA_FIN in
-// both directions, and the connection-level timer (RFC 8684 §3.3.2–§3.3.6). Before: options-in, receive. After: send.
+// Decides the data sequence space of a connection: DATA_ACKs and the window they carry, delivery in order,
+// DATA_FIN in both directions, and the connection-level timer (RFC 8684 §3.3.2–§3.3.6). Before: options-in,
+// receive. After: send.
 
 import { Ready } from '../tcp/index.ts';
 import { abortConnection } from './close.ts';

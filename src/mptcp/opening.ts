@@ -1,5 +1,6 @@
-// Decides how a connection and its subflows begin: active and passive open (RFC 8684 §3.1), joins asked for and joins
-// asked of us (§3.2). Before: host.connect, host/incoming, the path manager. After: tcp/handshake, mptcp/handshake.
+// Decides how a connection and its subflows begin: active and passive open (RFC 8684 §3.1), joins asked for
+// and joins asked of us (§3.2). Before: host.connect, host/incoming, the path manager. After: tcp/handshake,
+// mptcp/handshake.
 
 import { type NetworkInterface, openPassive, type Tcb } from '../tcp/index.ts';
 import type { Segment } from '../wire/index.ts';

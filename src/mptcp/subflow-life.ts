@@ -1,5 +1,6 @@
-// Decides what a subflow's coming and going means for its connection: established, silent, finished, lost, replaced,
-// taken away (RFC 8684 §3.3.3, §3.3.6, §3.4.2). Before: tcp through mptcp/subflow, timers. After: paths/, reinjection.
+// Decides what a subflow's coming and going means for its connection: established, silent, finished, lost,
+// replaced, taken away (RFC 8684 §3.3.3, §3.3.6, §3.4.2). Before: tcp through mptcp/subflow, timers. After:
+// paths/, reinjection.
 
 import { type CloseReason, expireTimers, Ready, State } from '../tcp/index.ts';
 import type { MultipathConnection } from './connection.ts';
@@ -75,8 +76,8 @@ export function isStuck(connection: MultipathConnection, subflow: Subflow, now: 
 export function subflowFinished(connection: MultipathConnection, subflow: Subflow, now: number): void {
   if (subflow.tcb.state === State.TIME_WAIT) return;
   if (connection.fastclose?.subflow === subflow) {
-    // The peer closes as plain TCP does and has not understood MP_FASTCLOSE: it must not take connection for an
-    // end.
+    // The peer closes as plain TCP does and has not understood MP_FASTCLOSE: it must not take connection for
+    // an end.
     connection.fastcloseOnReset = true;
     subflow.tcb.abort();
     drop(connection, subflow);
@@ -84,7 +85,8 @@ export function subflowFinished(connection: MultipathConnection, subflow: Subflo
   }
   const alone = !connection.subflows.some(s => s !== subflow && s.isOpen);
   // RFC 8684 §3.3.3: "a host MUST NOT close all functioning subflows unless it is safe to do so". The other
-  // half of connection one still carries what we have to send, and the acknowledgement of the peer's DATA_FIN.
+  // half of connection one still carries what we have to send, and the acknowledgement of the peer's
+  // DATA_FIN.
   if (alone && !connection.isDone) {
     if (connection.rcvDataFin < 0) startLonelyTimer(connection, now);
     return;
@@ -94,7 +96,8 @@ export function subflowFinished(connection: MultipathConnection, subflow: Subflo
 }
 
 /**
- * No new data on connection subflow: a FIN follows what is in flight, which others repeat in case it gets stuck.
+ * No new data on connection subflow: a FIN follows what is in flight, which others repeat in case it gets
+ * stuck.
  */
 export function retire(connection: MultipathConnection, subflow: Subflow, now: number): void {
   subflow.stage = Stage.CLOSING;

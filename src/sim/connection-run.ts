@@ -142,7 +142,8 @@ export class ConnectionRun {
     if (server.connection === undefined && client.writtenBytes === 0)
       return 'a silent client lost its third ACK';
     if (this.lostItsStart) return 'the first path went before others could be joined';
-    // MPTCP is carried where its options pass (a subflow that loses them later is as good as dead), TCP anywhere.
+    // MPTCP is carried where its options pass (a subflow that loses them later is as good as dead), TCP
+    // anywhere.
     const carriers = (this.isPlain ? this.paths.slice(0, 1) : this.paths.filter(passesOptions)).filter(
       one => one.wasActive && !one.takenAway && this.endured(one.path, nowMs),
     );

@@ -196,8 +196,8 @@ function isPure(segment: Segment): boolean {
 
 /**
  * Loss recovery for peers without SACK (RFC 5681 §3.2, RFC 6582): three duplicates, then one segment a
- * partial acknowledgement. `covered`: bytes that the acknowledgement number covers newly. Returns what is to be added to the
- * bytes delivered (RFC 9937 §6.2).
+ * partial acknowledgement. `covered`: bytes that the acknowledgement number covers newly. Returns what is to
+ * be added to the bytes delivered (RFC 9937 §6.2).
  */
 function withoutSack(tcb: Tcb, covered: number, duplicate: boolean, now: number): number {
   if (covered > 0) {

@@ -96,8 +96,8 @@ function acceptable(tcb: Tcb, segment: Segment, flags: number, ssn: number, now:
 }
 
 /**
- * RFC 9293 §3.10.7.4: what is refused is acknowledged. Without data it may itself be such an answer: unlimited,
- * two ends that misjudge each other's numbers would never stop (Linux: tcp_invalid_ratelimit).
+ * RFC 9293 §3.10.7.4: what is refused is acknowledged. Without data it may itself be such an answer:
+ * unlimited, two ends that misjudge each other's numbers would never stop (Linux: tcp_invalid_ratelimit).
  */
 function answerRefused(tcb: Tcb, segment: Segment, now: number): void {
   if (segment.payloadLength === 0) {
