@@ -10,7 +10,7 @@
 // Walk: link → here → host → api/session → api/socket, and back.
 
 import type { Connection, Host, Listener } from '../host/index.ts';
-import type { Link, LinkSink } from '../link/index.ts';
+import { HEADROOM_BYTES, type Link, type LinkSink } from '../link/index.ts';
 import { Alarm, KeepAlive, monotonicMs, TurnEnd } from './clock.ts';
 
 /** Who is told that a connection or listener has news; its `userData`. */
@@ -51,7 +51,7 @@ export class Driver<H extends DrivenHost = Host> {
   readonly #turnEnd: TurnEnd = new TurnEnd(() => this.#endTurn());
   readonly #keepAlive: KeepAlive = new KeepAlive();
   readonly #observers: PortObserver[] = [];
-  readonly #out: Uint8Array = new Uint8Array(LARGEST_PACKET);
+  readonly #out: Uint8Array = new Uint8Array(HEADROOM_BYTES + LARGEST_PACKET);
   #inTurn = false;
   #nowMs = 0;
   #alarmAtMs = Number.POSITIVE_INFINITY;
@@ -177,12 +177,12 @@ export class Driver<H extends DrivenHost = Host> {
   #transmit(): boolean {
     const out = this.#out;
     for (let bytes = 0; bytes < BYTES_PER_TURN; ) {
-      const length = this.host.transmit(out, 0, this.#nowMs);
+      const length = this.host.transmit(out, HEADROOM_BYTES, this.#nowMs);
       if (length === 0) return true;
       bytes += length;
       this.counters['packetsOut']++;
       const link = this.#links.get(this.host.transmitInterface);
-      link?.send(out, 0, length, this.host.transmitSegmentSize);
+      link?.send(out, HEADROOM_BYTES, length, this.host.transmitSegmentSize);
     }
     return false;
   }

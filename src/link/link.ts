@@ -28,6 +28,7 @@ export interface Link {
   /**
    * Sends one raw IP packet, split into pieces of at most `segmentSizeBytes` of payload where it is longer.
    * The bytes may be reused as soon as this returns. A link that cannot take them drops and counts them.
+   * It may overwrite up to `HEADROOM_BYTES` in front of `offset`, where a header of its own saves it a copy.
    */
   send(bytes: Uint8Array, offset: number, length: number, segmentSizeBytes: number): void;
   /** The host uses this local port no longer. Ports the link does not know are ignored. */
@@ -35,6 +36,9 @@ export interface Link {
   /** Lets everything go; nothing is received afterwards. */
   close(): void;
 }
+
+/** What a driver best leaves free in front of a packet. */
+export const HEADROOM_BYTES = 12;
 
 /** Who a link reports to. */
 export interface LinkSink {

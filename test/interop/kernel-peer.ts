@@ -134,6 +134,16 @@ export class KernelSocket {
     return this.#peer.command('receive', { handle: this.#handle, ...options });
   }
 
+  /** Receives to the end and looks at nothing. */
+  sink(): Promise<{ bytes: number }> {
+    return this.#peer.command('sink', { handle: this.#handle });
+  }
+
+  /** Sends so many bytes, rounded down to MiB, and the end. */
+  flood(bytes: number): Promise<void> {
+    return this.#peer.command('flood', { handle: this.#handle, bytes });
+  }
+
   echo(): Promise<{ bytes: number }> {
     return this.#peer.command('echo', { handle: this.#handle });
   }

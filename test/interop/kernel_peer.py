@@ -123,6 +123,28 @@ def echo(command):
     return {"bytes": count}
 
 
+def sink(command):
+    """Receives to the end and looks at nothing."""
+    sock = handles[command["handle"]]
+    into = bytearray(1 << 20)
+    count = 0
+    while True:
+        got = sock.recv_into(into)
+        if got == 0:
+            return {"bytes": count}
+        count += got
+
+
+def flood(command):
+    """Sends so many bytes, always the same, and the end."""
+    sock = handles[command["handle"]]
+    block = bytes(1 << 20)
+    for _ in range(command["bytes"] >> 20):
+        sock.sendall(block)
+    sock.shutdown(socket.SHUT_WR)
+    return {}
+
+
 def shutdown(command):
     handles[command["handle"]].shutdown(socket.SHUT_WR)
     return {}
@@ -174,7 +196,7 @@ def sysctl(command):
     return {}
 
 
-commands = {f.__name__: f for f in [listen, accept, connect, send, receive, echo, shutdown, close, info, counters, sysctl]}
+commands = {f.__name__: f for f in [listen, accept, connect, send, receive, sink, flood, echo, shutdown, close, info, counters, sysctl]}
 
 
 def run(command):
