@@ -2,7 +2,7 @@
 // for a refused MP_JOIN (RFC 8684 §3.2, §3.6). Limited in rate; never an answer to a RST.
 
 import { ResetReason } from '../mptcp/index.ts';
-import type { Environment, NetworkInterface } from '../tcp/index.ts';
+import { addressSegment, type Environment, type NetworkInterface } from '../tcp/index.ts';
 import { encodeHeaders, Flag, Mp, RstFlag, type Segment, writeChecksum } from '../wire/index.ts';
 
 const CAPACITY = 64;
@@ -79,17 +79,8 @@ export class ResetQueue {
   private write(record: PendingReset, local: NetworkInterface, out: Uint8Array, offset: number): number {
     const segment = this.env.out;
     segment.reset();
-    segment.ipVersion = local.family;
-    segment.src0 = local.words[0];
-    segment.src1 = local.words[1];
-    segment.src2 = local.words[2];
-    segment.src3 = local.words[3];
-    segment.dst0 = record.remote[0];
-    segment.dst1 = record.remote[1];
-    segment.dst2 = record.remote[2];
-    segment.dst3 = record.remote[3];
-    segment.srcPort = record.localPort;
-    segment.dstPort = record.remotePort;
+    const { localPort, remotePort, remote } = record;
+    addressSegment(segment, { networkInterface: local, localPort, remoteWords: remote, remotePort });
     segment.seq = record.seq;
     segment.ack = record.ack;
     segment.flags = record.flags;

@@ -43,6 +43,24 @@ function peerIsEstablished(connection: MultipathConnection): boolean {
   return connection.client ? connection.confirmed : connection.subflows.some(subflow => subflow.dataAckSeen);
 }
 
+/**
+ * The peer never finished a connection that the application here let go. With everything delivered its end is quiet,
+ * as that of FIN-WAIT-2 is (Linux: tcp_fin_timeout): the peer may still be reading what it got.
+ */
+export function abandon(connection: MultipathConnection, now: number): void {
+  const reason = { code: null, text: 'the peer never finished a connection that was let go' };
+  if (connection.dataFinDsn < 0 || connection.dataUna <= connection.dataFinDsn) {
+    abortConnection(connection, reason, now);
+    return;
+  }
+  for (const subflow of [...connection.subflows]) {
+    subflow.tcb.abort();
+    subflow.tcb.resetPending = false;
+    drop(connection, subflow);
+  }
+  connection.finish(reason);
+}
+
 /** The answer to MP_FASTCLOSE did not come in time. */
 export function fastcloseTimeout(connection: MultipathConnection, now: number): void {
   const fastclose = connection.fastclose;

@@ -19,7 +19,7 @@ import {
   sendSpace,
 } from '../tcp/index.ts';
 import { formatAddress, parseAddress } from '../wire/index.ts';
-import { abortConnection, type Fastclose, fastcloseTimeout } from './close.ts';
+import { abandon, abortConnection, type Fastclose, fastcloseTimeout } from './close.ts';
 import type { MptcpConfig } from './config.ts';
 import { dataTimeout, startOrphanTimer } from './data-level.ts';
 import { DataSequence } from './data-sequence.ts';
@@ -246,11 +246,7 @@ export class MultipathConnection implements ByteStream {
     }
     if (this.orphanMs <= now) {
       this.orphanMs = Infinity;
-      abortConnection(
-        this,
-        { code: null, text: 'the peer never finished a connection that was let go' },
-        now,
-      );
+      abandon(this, now);
     }
   }
 

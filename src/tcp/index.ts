@@ -1,5 +1,6 @@
 // The room `tcp`: one TCP connection (RFC 9293), complete on its own, with one extension slot.
 
+export { addressSegment } from './addressing.ts';
 export { type ByteStream, Ready, type StreamOwner } from './byte-stream.ts';
 export { TCP_DEFAULTS, type TcpConfig } from './config.ts';
 export { COUNTERS, type CounterName, newCounters } from './counters.ts';

@@ -12,6 +12,7 @@ import {
   sackBlocksThatFit,
   writeChecksum,
 } from '../wire/index.ts';
+import { addressSegment } from './addressing.ts';
 import { Sent } from './sent-queue.ts';
 import { maySend, State } from './state.ts';
 import { Recovery, type Tcb } from './tcb.ts';
@@ -274,18 +275,7 @@ function sentInFlight(tcb: Tcb, written: number, now: number): number {
 function prepare(tcb: Tcb, flags: number, ssn: number, now: number): void {
   const segment = tcb.env.out;
   segment.reset();
-  const local = tcb.networkInterface;
-  segment.ipVersion = local.family;
-  segment.src0 = local.words[0];
-  segment.src1 = local.words[1];
-  segment.src2 = local.words[2];
-  segment.src3 = local.words[3];
-  segment.dst0 = tcb.remoteWords[0];
-  segment.dst1 = tcb.remoteWords[1];
-  segment.dst2 = tcb.remoteWords[2];
-  segment.dst3 = tcb.remoteWords[3];
-  segment.srcPort = tcb.localPort;
-  segment.dstPort = tcb.remotePort;
+  addressSegment(segment, tcb);
   segment.flags = flags;
   segment.seq = tcb.wireSeq(ssn);
   segment.ack = (flags & Flag.ACK) !== 0 ? (tcb.irs + tcb.rcvNxt) >>> 0 : 0;
