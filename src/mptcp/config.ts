@@ -31,6 +31,8 @@ export interface MptcpConfig extends TcpConfig {
   fastcloseRetries: number;
   /** Receive mappings kept per subflow at most. */
   maxMappings: number;
+  /** Mappings carry 32 bits of the data sequence number, as iOS's do; Linux always sends 64. */
+  shortSequence: boolean;
 }
 
 export const MPTCP_DEFAULTS: MptcpConfig = {
@@ -49,4 +51,5 @@ export const MPTCP_DEFAULTS: MptcpConfig = {
   addAddrRetries: 5,
   fastcloseRetries: 3,
   maxMappings: 8_192,
+  shortSequence: false,
 };

@@ -5,6 +5,7 @@
 
 import { CapableFlag, DssFlag, Mp, optionsLength, RstFlag, type Segment } from '../wire/index.ts';
 import { mappingChecksum } from './checksum.ts';
+import type { MultipathConnection } from './connection.ts';
 import { dataFinSent } from './data-level.ts';
 import { addSignal } from './signals.ts';
 import { Stage, type Subflow } from './subflow.ts';
@@ -31,7 +32,7 @@ export function dataOptions(subflow: Subflow, segment: Segment, ssn: number): vo
     return;
   }
   dataAck(subflow, segment);
-  segment.dssFlags |= DssFlag.MAP | DssFlag.DSN_64 | (fin ? DssFlag.DATA_FIN : 0);
+  segment.dssFlags |= mappingFlags(connection) | (fin ? DssFlag.DATA_FIN : 0);
   segment.dsnHi = connection.localSequence.wireHi(map.dsn(i));
   segment.dsnLo = connection.localSequence.wireLo(map.dsn(i));
   segment.ssn = map.ssn(i) >>> 0;
@@ -64,7 +65,7 @@ export function ackOptions(subflow: Subflow, segment: Segment, now: number): voi
   if (connection.dataFinDue && !signalFirst) {
     // RFC 8684 §3.3.3: without data, subflow sequence number 0, length 1, checksum over the pseudo-header
     // only.
-    segment.dssFlags |= DssFlag.MAP | DssFlag.DSN_64 | DssFlag.DATA_FIN;
+    segment.dssFlags |= mappingFlags(connection) | DssFlag.DATA_FIN;
     segment.dsnHi = connection.localSequence.wireHi(connection.dataFinDsn);
     segment.dsnLo = connection.localSequence.wireLo(connection.dataFinDsn);
     segment.ssn = 0;
@@ -78,6 +79,10 @@ export function ackOptions(subflow: Subflow, segment: Segment, now: number): voi
     return;
   }
   addSignal(subflow, segment, now);
+}
+
+function mappingFlags(connection: MultipathConnection): number {
+  return connection.env.config.shortSequence ? DssFlag.MAP : DssFlag.MAP | DssFlag.DSN_64;
 }
 
 /** Options of our RST: why. */

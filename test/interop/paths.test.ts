@@ -85,6 +85,29 @@ for (const role of ROLES) {
   });
 }
 
+for (const lost of [0, 1]) {
+  describe('requests and responses each 100 ms, our client', { skip }, () => {
+    test(`${lost === 0 ? 'the first' : 'the second'} path dies: no gap is longer than 250 ms`, () =>
+      withBed(bedOptions, async bed => {
+        const pair = await twoSubflows(bed, 'our client', true);
+        const echo = pair.socket.echo().catch(() => {});
+        const worst = { before: 0, after: 0 };
+        for (let i = 0; i < 20; i++) {
+          if (i === 8) bed.darken(lost);
+          const started = performance.now();
+          await Promise.all([pair.flow.send({ bytes: 1000 }), pair.flow.receive({ bytes: 1000 })]);
+          const tookMs = performance.now() - started;
+          const part = i < 8 ? 'before' : 'after';
+          worst[part] = Math.max(worst[part], tookMs);
+          await new Promise(resolve => setTimeout(resolve, Math.max(0, 100 - tookMs)));
+        }
+        assert.ok(worst.after <= 250, `worst gap ${worst.after.toFixed(0)} ms`);
+        pair.flow.shutdown();
+        await echo;
+      }));
+  });
+}
+
 describe('our client takes a path away and adds it again', { skip }, () => {
   test('the second', () =>
     withBed(bedOptions, async bed => {
