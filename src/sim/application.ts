@@ -55,6 +55,8 @@ export interface ApplicationContext {
   wakeAt(timeMs: number): void;
   /** Something an oracle must know: the connection broke a promise. */
   violation(oracle: 'content', message: string): void;
+  /** Told of every byte read, where somebody wants to know. */
+  onRead?: ((app: Application, bytes: Uint8Array, offset: number, length: number) => void) | undefined;
 }
 
 /** One end of one connection: runs the plan, checks every byte, remembers what the oracles ask for. */
@@ -188,6 +190,7 @@ export class Application {
   }
 
   private check(length: number, wanted: number): void {
+    this.context.onRead?.(this, this.buffer, 0, length);
     if (length > wanted) this.context.violation('content', `${this.name}: read ${length} of ${wanted} bytes`);
     const same = matchingContent(this.receiveKey, this.receivedBytes, this.buffer, 0, length);
     if (same < length) {

@@ -24,6 +24,8 @@ export const EventKind = {
   CALL: 7,
   /** Time to look whether everything moves. */
   CHECK: 8,
+  /** A middlebox lets out what it held back: lane. */
+  MIDDLEBOX: 9,
 } as const;
 
 /** What an event is about; `subject` and `detail` are small integers the owner of the kind understands. */

@@ -13,6 +13,8 @@ export interface PathRun {
   readonly name: string;
   readonly forward: Lane;
   readonly backward: Lane;
+  /** No middlebox stands on it. */
+  readonly clear: boolean;
   /** Longest round trip: delays, jitter, reordering and full queues of both directions. */
   readonly maxRttMs: number;
   up: boolean;
@@ -169,7 +171,7 @@ export function addressKey(clientAddress: string, serverAddress: string): string
 }
 
 function passesOptions({ path }: ConnectionPath): boolean {
-  return path.forward.strips === 'nothing' && path.backward.strips === 'nothing';
+  return path.clear;
 }
 
 function leftEarly(one: Application, other: Application): boolean {

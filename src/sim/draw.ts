@@ -5,11 +5,10 @@
 
 import type { Config } from '../host/index.ts';
 import type { Random as RandomStream } from '../netmodel/index.ts';
-import { Random } from '../netmodel/index.ts';
+import { type MiddleboxPlan, Random } from '../netmodel/index.ts';
 import { between, chance, logBetween, pick, whole } from './chance.ts';
 import { drawApplications } from './draw-applications.ts';
 import { drawEvents } from './draw-events.ts';
-import type { Strips } from './middlebox.ts';
 import type {
   ConnectionPathPlan,
   ConnectionPlan,
@@ -169,7 +168,7 @@ function drawPath(
     backward,
     reportsMtu: chance(random, 0.7),
     loseFirst: { forward: drawFirstLosses(random, traits), backward: drawFirstLosses(random, traits) },
-    strips: drawStrips(random, traits),
+    middleboxes: drawMiddleboxes(random, traits),
   };
 }
 
@@ -199,12 +198,14 @@ function drawLink(random: RandomStream, traits: Traits, mtu: number): LinkPlan {
   return link;
 }
 
-function drawStrips(random: RandomStream, traits: Traits): PathPlan['strips'] {
-  if (!traits.middleboxes || chance(random, 0.4)) return { forward: 'nothing', backward: 'nothing' };
-  const kinds: readonly Strips[] = ['syn', 'not-syn', 'all'];
-  const forward = pick(random, kinds);
-  if (chance(random, 0.5)) return { forward, backward: forward };
-  return chance(random, 0.5) ? { forward, backward: 'nothing' } : { forward: 'nothing', backward: forward };
+function drawMiddleboxes(random: RandomStream, traits: Traits): MiddleboxPlan[] {
+  if (!traits.middleboxes || chance(random, 0.4)) return [];
+  const kind = pick(random, ['syns', 'not-syn', undefined] as const);
+  const match = kind === undefined ? {} : { kind };
+  const forward: MiddleboxPlan = { type: 'strip', match: { ...match, direction: 'forward' } };
+  const backward: MiddleboxPlan = { type: 'strip', match: { ...match, direction: 'backward' } };
+  if (chance(random, 0.5)) return [forward, backward];
+  return chance(random, 0.5) ? [forward] : [backward];
 }
 
 function drawFirstLosses(random: RandomStream, traits: Traits): FirstLosses {

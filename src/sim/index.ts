@@ -61,4 +61,4 @@ export {
   type SwarmOptions,
   type SwarmResult,
 } from './swarm.ts';
-export { World, type WorldResult } from './world.ts';
+export { World, type WorldOptions, type WorldResult } from './world.ts';

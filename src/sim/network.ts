@@ -5,11 +5,10 @@
 // Before it: driver.ts hands over what a host transmits. After it: world.ts gives arrivals to the
 // drivers.
 
-import { PathModel, type Random } from '../netmodel/index.ts';
+import { type Direction, type Middlebox, PathModel, type Random } from '../netmodel/index.ts';
 import { copyBytes, parseAddress, type SplitSink, splitPacket } from '../wire/index.ts';
 import { EventKind, type EventQueue } from './clock.ts';
 import type { Fingerprint } from './fingerprint.ts';
-import { type Strips, stripMultipath } from './middlebox.ts';
 import { PacketPool } from './packet-pool.ts';
 import type { PacketTrace } from './packet-trace.ts';
 import type { LinkPlan } from './plan.ts';
@@ -38,9 +37,15 @@ export interface Lane {
   readonly random: Random;
   readonly to: NetworkInterface;
   readonly reportsMtu: boolean;
-  /** What a middlebox on the way takes out, and from how many packets it has. */
-  readonly strips: Strips;
-  strippedPackets: number;
+  /** What stands on the path; it sees packets as they enter, in both directions. */
+  readonly middlebox: Middlebox | undefined;
+  readonly direction: Direction;
+  /** The other direction of the path, once there is one. */
+  reverse: Lane | undefined;
+  /** What the far end is also called: packets with this destination enter here too. */
+  readonly alias: Int32Array | undefined;
+  /** Packets a middlebox did not leave as they were. */
+  interferences: number;
   /** Packets with and without SYN that are still to be lost, come what may. */
   synsToLose: number;
   othersToLose: number;
@@ -110,7 +115,9 @@ export class Network {
     random: Random;
     reportsMtu: boolean;
     loseFirst: { syns: number; others: number };
-    strips: Strips;
+    middlebox?: Middlebox | undefined;
+    direction?: Direction;
+    alias?: Int32Array | undefined;
   }): Lane {
     const lane: Lane = {
       index: this.lanes.length,
@@ -120,8 +127,11 @@ export class Network {
       random: options.random,
       to: options.to,
       reportsMtu: options.reportsMtu,
-      strips: options.strips,
-      strippedPackets: 0,
+      middlebox: options.middlebox,
+      direction: options.direction ?? 'forward',
+      reverse: undefined,
+      alias: options.alias,
+      interferences: 0,
       synsToLose: options.loseFirst.syns,
       othersToLose: options.loseFirst.others,
       lostSyns: 0,
@@ -197,12 +207,54 @@ export class Network {
       pool.release(slot);
       return;
     }
-    if (
-      lane.strips !== 'nothing' &&
-      stripMultipath(bytes, offset, length, { strips: lane.strips, checksumOffload: lane.to.checksumOffload })
-    ) {
-      lane.strippedPackets++;
+    if (lane.middlebox === undefined) this.carry(lane, slot, length);
+    else this.interfere(lane, lane.middlebox, slot, length);
+  }
+
+  /** A middlebox has held packets back until now; `EventKind.MIDDLEBOX`. */
+  middleboxDue(laneIndex: number): void {
+    const lane = this.lanes[laneIndex];
+    lane.middlebox?.due(this.queue.nowMs, (packet, direction) => this.emerge(lane, packet, direction));
+    this.armMiddlebox(lane);
+  }
+
+  private interfere(lane: Lane, middlebox: Middlebox, slot: number, length: number): void {
+    const { pool } = this;
+    const bytes = pool.bytes(slot);
+    const start = pool.offset[slot];
+    const packet = bytes.slice(start, start + length);
+    let intact = 0;
+    let left = 0;
+    middlebox.pass(packet, lane.direction, this.queue.nowMs, lane.random, (out, direction) => {
+      left++;
+      if (direction === lane.direction && isSame(out, bytes, start, length)) intact++;
+      this.emerge(lane, out, direction);
+    });
+    if (left !== 1 || intact !== 1) lane.interferences++;
+    pool.release(slot);
+    this.armMiddlebox(lane);
+  }
+
+  private emerge(lane: Lane, packet: Uint8Array, direction: Direction): void {
+    const out = direction === lane.direction ? lane : lane.reverse;
+    if (out === undefined) return;
+    const slot = this.pool.take(packet.length);
+    copyBytes(packet, 0, this.pool.bytes(slot), this.pool.offset[slot], packet.length);
+    this.carry(out, slot, packet.length);
+  }
+
+  private armMiddlebox(lane: Lane): void {
+    const dueMs = lane.middlebox?.dueMs ?? Number.POSITIVE_INFINITY;
+    if (dueMs < Number.POSITIVE_INFINITY) {
+      this.queue.schedule(Math.max(dueMs, this.queue.nowMs), EventKind.MIDDLEBOX, lane.index, 0);
     }
+  }
+
+  private carry(lane: Lane, slot: number, length: number): void {
+    const pool = this.pool;
+    const bytes = pool.bytes(slot);
+    const offset = pool.offset[slot];
+    const now = this.queue.nowMs;
     const verdict = lane.model.offer(now, length, lane.random);
     if (verdict.lost) {
       const fate = { arrivalMs: Number.NaN, note: verdict.reason };
@@ -295,7 +347,7 @@ class Splitter implements SplitSink {
 
 function laneTo(from: NetworkInterface, bytes: Uint8Array, offset: number): Lane | undefined {
   for (const lane of from.lanes) {
-    const address = lane.to.address;
+    const address = lane.alias ?? lane.to.address;
     if (bytes[offset] >> 4 === 4) {
       if (address[2] === 0xffff && address[3] === word(bytes, offset + 16) && address[0] === 0) return lane;
     } else if (
@@ -314,6 +366,12 @@ function mustBeLost(lane: Lane, bytes: Uint8Array, offset: number): boolean {
   if (lane.synsToLose === 0 && lane.othersToLose === 0) return false;
   if (hasSyn(bytes, offset)) return lane.synsToLose > 0 && lane.synsToLose-- > 0;
   return lane.othersToLose > 0 && lane.othersToLose-- > 0;
+}
+
+function isSame(packet: Uint8Array, bytes: Uint8Array, start: number, length: number): boolean {
+  if (packet.length !== length) return false;
+  for (let i = 0; i < length; i++) if (packet[i] !== bytes[start + i]) return false;
+  return true;
 }
 
 function word(bytes: Uint8Array, at: number): number {

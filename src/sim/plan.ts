@@ -4,9 +4,8 @@
 // Before it: draw.ts (the swarm) or a person writes one. After it: world.ts builds and runs it.
 
 import type { Config } from '../host/index.ts';
-import type { PathOptions as PathModelOptions } from '../netmodel/index.ts';
+import type { MiddleboxPlan, PathOptions as PathModelOptions } from '../netmodel/index.ts';
 import type { ApplicationPlan } from './application.ts';
-import type { Strips } from './middlebox.ts';
 
 /** An interface of a host. Interfaces are named by their place in the host's list. */
 export interface InterfacePlan {
@@ -50,8 +49,8 @@ export interface PathPlan {
   reportsMtu: boolean;
   /** The first so many packets with SYN set, and without, are lost in that direction. */
   loseFirst: { forward: FirstLosses; backward: FirstLosses };
-  /** A middlebox takes the MPTCP options out of these packets. */
-  strips: { forward: Strips; backward: Strips };
+  /** What stands on the path, the first nearest to `from`. */
+  middleboxes: MiddleboxPlan[];
 }
 
 /** Losses at the very beginning, where handshakes are. */

@@ -33,7 +33,7 @@ export function simplePlan(options: SimplePlanOptions): WorldPlan {
       backward: link.backward,
       reportsMtu: true,
       loseFirst: { forward: { syns: 0, others: 0 }, backward: { syns: 0, others: 0 } },
-      strips: { forward: 'nothing', backward: 'nothing' },
+      middleboxes: [],
     })),
     connections: [
       {

@@ -73,8 +73,8 @@ export class Watch {
       this.report(checkOutcome(run, run.excuse(world.nowMs)));
       const first = run.paths[0].path;
       const lostFirst = first.forward.lostPackets + first.backward.lostPackets;
-      const stripped = first.forward.strippedPackets + first.backward.strippedPackets;
-      const disturbed = lostFirst + stripped > 0;
+      const interferences = first.forward.interferences + first.backward.interferences;
+      const disturbed = lostFirst + interferences > 0;
       this.report(checkMultipath(run, { benign: isBenign(world.plan), disturbed }));
     }
     if (world.failures.length === 0) this.checkLeftover();
@@ -147,8 +147,8 @@ function isBenign(plan: WorldPlan): boolean {
   if (lanes.some(lane => lane.loss || lane.burstLoss || lane.corrupt || lane.reorder || lane.duplicate)) {
     return false;
   }
-  return plan.paths.every(({ loseFirst: { forward, backward }, strips }) => {
-    if (strips.forward !== 'nothing' || strips.backward !== 'nothing') return false;
+  return plan.paths.every(({ loseFirst: { forward, backward }, middleboxes }) => {
+    if (middleboxes.length > 0) return false;
     return forward.syns + forward.others + backward.syns + backward.others === 0;
   });
 }

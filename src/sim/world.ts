@@ -5,7 +5,8 @@
 // prints traces.
 
 import { type Connection, Host, Listener, type PathOptions, Ready } from '../host/index.ts';
-import { Random } from '../netmodel/index.ts';
+import { MiddleboxChain, Random } from '../netmodel/index.ts';
+import { parseAddress } from '../wire/index.ts';
 import { Application } from './application.ts';
 import { EventKind, EventQueue } from './clock.ts';
 import { addressKey, ConnectionRun, type PathRun } from './connection-run.ts';
@@ -33,6 +34,15 @@ export interface WorldResult {
   deliveredBytes: number;
 }
 
+/** What is not part of the plan: it changes nothing that happens. */
+export interface WorldOptions {
+  trace?: PacketTrace;
+  /** For worlds made to break a promise: true for what is not to be held against this one. */
+  overlooks?: (broken: Broken) => boolean;
+  /** Told of every byte an application reads. */
+  onRead?: (app: Application, bytes: Uint8Array, offset: number, length: number) => void;
+}
+
 export class World {
   readonly plan: WorldPlan;
   readonly queue: EventQueue = new EventQueue();
@@ -42,6 +52,7 @@ export class World {
   readonly connections: ConnectionRun[] = [];
   readonly failures: Failure[] = [];
 
+  private readonly options: WorldOptions;
   private readonly random: Random;
   private readonly hash: Fingerprint = new Fingerprint();
   private readonly trace: PacketTrace | undefined;
@@ -56,8 +67,9 @@ export class World {
   private instantMs = -1;
   private listening = true;
 
-  constructor(plan: WorldPlan, options: { trace?: PacketTrace } = {}) {
+  constructor(plan: WorldPlan, options: WorldOptions = {}) {
     this.plan = plan;
+    this.options = options;
     this.random = new Random(plan.seed).fork('world');
     this.trace = options.trace;
     this.network = new Network({ queue: this.queue, fingerprint: this.hash });
@@ -119,6 +131,7 @@ export class World {
 
   /** A promise was broken: the run stops. */
   fail(broken: Broken): void {
+    if (this.options.overlooks?.(broken)) return;
     this.failures.push({ ...broken, timeMs: this.queue.nowMs });
     this.trace?.remark(this.queue.nowMs, `FAILED ${broken.oracle}: ${broken.message}`);
   }
@@ -159,7 +172,8 @@ export class World {
     const from = one.interfaces[plan.from.interface];
     const to = other.interfaces[plan.to.interface];
     const random = this.random.fork(`path ${index}`);
-    const common = { path: index, reportsMtu: plan.reportsMtu };
+    const middlebox = plan.middleboxes.length > 0 ? new MiddleboxChain(plan.middleboxes) : undefined;
+    const common = { path: index, reportsMtu: plan.reportsMtu, middlebox };
     const forward = this.network.addLane({
       ...common,
       name: `${plan.name} >`,
@@ -167,7 +181,7 @@ export class World {
       to,
       link: plan.forward,
       loseFirst: plan.loseFirst.forward,
-      strips: plan.strips.forward,
+      direction: 'forward',
       random: random.fork('forward'),
     });
     const backward = this.network.addLane({
@@ -177,15 +191,19 @@ export class World {
       to: from,
       link: plan.backward,
       loseFirst: plan.loseFirst.backward,
-      strips: plan.strips.backward,
+      direction: 'backward',
+      alias: translatedAddress(plan),
       random: random.fork('backward'),
     });
+    forward.reverse = backward;
+    backward.reverse = forward;
     const machinesMs = one.plan.batchMs + other.plan.batchMs + one.plan.timerLatenessMs;
     const run: PathRun = {
       index,
       name: plan.name,
       forward,
       backward,
+      clear: middlebox === undefined,
       maxRttMs: longestMs(plan.forward) + longestMs(plan.backward) + machinesMs,
       up: true,
       upSinceMs: 0,
@@ -210,6 +228,7 @@ export class World {
         context: {
           wakeAt: (timeMs: number) => this.queue.schedule(timeMs, EventKind.WAKE, index, number),
           violation: (oracle: OracleName, message: string) => this.fail({ oracle, message }),
+          onRead: this.options.onRead,
         },
       });
     const run = new ConnectionRun({
@@ -297,6 +316,9 @@ export class World {
       case EventKind.CHECK:
         this.check();
         break;
+      case EventKind.MIDDLEBOX:
+        this.network.middleboxDue(subject);
+        break;
     }
   }
 
@@ -359,13 +381,21 @@ export class World {
 
   private accept(driver: HostDriver, connection: Connection, nowMs: number): void {
     const { address, port } = connection.remote;
-    const run = this.expected.get(`${driver.index}:${connection.local.port}/${address}:${port}`);
+    const run =
+      this.expected.get(`${driver.index}:${connection.local.port}/${address}:${port}`) ??
+      this.connections.find(one => this.isTranslated(one) && one.plan.port === connection.local.port);
     if (run === undefined || run.server.connection !== undefined) {
       this.fail({ oracle: 'news', message: `accepted what nobody opened, from ${address}:${port}` });
       return;
     }
     run.server.attach(connection, nowMs);
     run.server.ready(connection.takeEvents() | Ready.CONNECTED, nowMs);
+  }
+
+  // Where addresses are translated on the way, the server sees another client than the one that called.
+  private isTranslated(run: ConnectionRun): boolean {
+    const opened = run.client.connection !== undefined && run.server.connection === undefined;
+    return opened && this.network.lanes.some(lane => lane.alias !== undefined);
   }
 
   private notices(driver: HostDriver, connection: Connection, nowMs: number): void {
@@ -406,6 +436,15 @@ export class World {
       driver.requestTurn(0);
     }
   }
+}
+
+function translatedAddress(plan: PathPlan): Int32Array | undefined {
+  const translation = plan.middleboxes.find(box => box.type === 'translate');
+  if (translation === undefined) return undefined;
+  const words = new Int32Array(4);
+  if (parseAddress(translation.address, words) === 0)
+    throw new RangeError(`no address: ${translation.address}`);
+  return words;
 }
 
 // The longest a packet can take over a link: a full queue, itself, and everything that may delay it.
