@@ -170,6 +170,29 @@ export class OurFlow {
     return { bytes: sent, sha256: hash.digest('hex') };
   }
 
+  /** Sends all of these bytes. */
+  async write(bytes: Uint8Array): Promise<void> {
+    await this.#write(bytes, undefined, bytes.length);
+  }
+
+  /** What has come, at least one byte; nothing at the end. */
+  async readSome(): Promise<Buffer> {
+    await this.until(() => this.connection.readableBytes > 0 || this.connection.ended);
+    const into = Buffer.alloc(this.connection.readableBytes);
+    const length = this.connection.read(into, 0, into.length, this.#driver.now());
+    return into.subarray(0, length);
+  }
+
+  /** Everything up to the end. */
+  async readAll(): Promise<Buffer> {
+    const parts: Buffer[] = [];
+    for (;;) {
+      const part = await this.readSome();
+      if (part.length === 0) return Buffer.concat(parts);
+      parts.push(part);
+    }
+  }
+
   /** Receives so many bytes, or until the end. */
   async receive(options: { bytes?: number; pause?: () => Promise<void> } = {}): Promise<Transfer> {
     const hash = createHash('sha256');
