@@ -22,6 +22,8 @@ export interface BedOptions {
   /** Both sides exchange super-segments and unfinished checksums (default true). */
   readonly offload?: boolean;
   readonly mtu?: number;
+  /** A second kernel behind the first, which routes; the link between them has this MTU. */
+  readonly farMtu?: number;
   readonly sysctls?: Readonly<Record<string, number | string>>;
   readonly config?: Partial<Config>;
   /** Commands of `ip` within the namespace, such as `mptcp limits set subflows 4`. */
@@ -38,6 +40,8 @@ export class Bed {
   readonly namespace: string;
   readonly kernel: KernelPeer;
   readonly ours: OurHost;
+  /** The second kernel; only with `farMtu`. */
+  far: KernelPeer | undefined;
   /** What lies between: may change a packet in place; false drops it. Checksums are the bed's. */
   middlebox: (outbound: boolean, bytes: Uint8Array, offset: number, device: number) => boolean = () => true;
   /** Interface ids of our host, by device and family. */
@@ -162,6 +166,8 @@ export class Bed {
     this.ours.close();
     for (const tun of this.#tuns) tun.close();
     await this.kernel.close();
+    await this.far?.close();
+    if (this.far !== undefined) run('ip', ['netns', 'del', this.#farNamespace]);
     run('ip', ['netns', 'del', this.namespace]);
   }
 
@@ -182,7 +188,37 @@ export class Bed {
         this.interfaces(family).push(this.ours.attach(this.#capture?.record(link) ?? link));
       }
     }
+    if (options.farMtu !== undefined) await this.#addFar(options.farMtu);
     this.#before = await this.kernel.counters();
+  }
+
+  get #farNamespace(): string {
+    return `${this.namespace}000`;
+  }
+
+  /** The far kernel's address, behind the first one. */
+  farAddress(family: 4 | 6): string {
+    return family === 4 ? '10.78.0.2' : 'fd78::2';
+  }
+
+  async #addFar(mtu: number): Promise<void> {
+    const far = this.#farNamespace;
+    run('ip', ['netns', 'add', far]);
+    this.far = new KernelPeer(far);
+    await this.far.sysctl({ 'net.ipv6.conf.default.accept_dad': 0 });
+    await this.kernel.sysctl({
+      'net.ipv4.ip_forward': 1,
+      'net.ipv6.conf.all.forwarding': 1,
+      'net.ipv6.conf.default.accept_dad': 0,
+    });
+    this.ip(`link add far type veth peer name near netns ${far}`);
+    this.ip(`link set far mtu ${mtu} up`);
+    this.ip('addr add 10.78.0.1/24 dev far');
+    this.ip('addr add fd78::1/64 dev far nodad');
+    const lines = ['link set lo up', `link set near mtu ${mtu} up`, 'addr add 10.78.0.2/24 dev near'];
+    lines.push('addr add fd78::2/64 dev near nodad', 'route add default via 10.78.0.1');
+    lines.push('-6 route add default via fd78::1');
+    for (const line of lines) run('ip', ['-n', far, ...line.split(' ')]);
   }
 
   /** Has the kernel reset one of its connections: `from` is its own end. */
