@@ -1,4 +1,4 @@
-// Runs every built test file and reports: `node dist/test/run.js [PART-OF-A-PATH…]`.
+// Runs every built test file and reports: `node dist/test/run.js [PART-OF-A-PATH…] [--repeat N]`.
 //
 // Each file runs in a process of its own, in a process group of its own, so that a file that hangs is ended
 // with all it started. Files that count on the wall clock run alone, after the others. node:test's `run()`
@@ -10,6 +10,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
 import type { TestLine } from './reporter.ts';
 
 interface FileResult {
@@ -33,9 +34,13 @@ const fileLimitMs = 300_000;
 const killGraceMs = 2_000;
 const outputLimit = 20_000;
 
-await main(process.argv.slice(2));
+const { values: options, positionals: parts } = parseArgs({
+  allowPositionals: true,
+  options: { repeat: { type: 'string', default: '1' } },
+});
+await main(parts, Math.max(1, Number(options.repeat) || 1));
 
-async function main(filters: string[]): Promise<void> {
+async function main(filters: string[], repeat: number): Promise<void> {
   const startedAt = performance.now();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopAll(signal));
   const scratch = mkdtempSync(join(tmpdir(), 'mptcp-test-'));
@@ -44,8 +49,11 @@ async function main(filters: string[]): Promise<void> {
   const together = files.filter(file => !alone.includes(file));
   const results: FileResult[] = [];
   try {
-    await runFiles(together, Math.max(1, availableParallelism()), scratch, results);
-    await runFiles(alone, 1, scratch, results);
+    for (let round = 1; round <= repeat; round++) {
+      if (repeat > 1) console.log(`round ${round} of ${repeat}`);
+      await runFiles(together, Math.max(1, availableParallelism()), scratch, results);
+      await runFiles(alone, 1, scratch, results);
+    }
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
