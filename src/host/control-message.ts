@@ -1,5 +1,5 @@
-// Decides what an ICMP error does to the connection whose segment it quotes: a smaller segment size, the end of an
-// attempt, or a note for the day the connection times out.
+// Decides what an ICMP error does to the connection whose segment it quotes: a smaller segment size, the end
+// of an attempt, or a note for the day the connection times out.
 // Read: RFC 9293 §3.9.2.2, RFC 1191 §6, RFC 8201 §5, RFC 5461, RFC 5927 §4–7 (forged errors).
 // Before: host.receive. After: tcp/tcb.
 
@@ -15,8 +15,8 @@ export function controlMessage(tcb: Tcb, error: IcmpError, now: number): boolean
     case IcmpMeaning.TOO_BIG:
       return tooBig(tcb, error);
     case IcmpMeaning.HARD:
-      // RFC 9293 SHLD-26 asks to abort; DEVIATION as RFC 5927 §5.2 and Linux: not once synchronized, where such an
-      // error is more likely forged than true.
+      // RFC 9293 SHLD-26 asks to abort; DEVIATION as RFC 5927 §5.2 and Linux: not once synchronized, where
+      // such an error is more likely forged than true.
       if (tcb.state === State.SYN_SENT) {
         tcb.env.counters.AttemptFails++;
         tcb.close({ code: 'ECONNREFUSED', text: 'the network says that nobody listens there' }, now);

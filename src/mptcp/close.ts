@@ -44,8 +44,8 @@ function peerIsEstablished(connection: MultipathConnection): boolean {
 }
 
 /**
- * The peer never finished a connection that the application here let go. With everything delivered its end is quiet,
- * as that of FIN-WAIT-2 is (Linux: tcp_fin_timeout): the peer may still be reading what it got.
+ * The peer never finished a connection that the application here let go. With everything delivered its end is
+ * quiet, as that of FIN-WAIT-2 is (Linux: tcp_fin_timeout): the peer may still be reading what it got.
  */
 export function abandon(connection: MultipathConnection, now: number): void {
   const reason = { code: null, text: 'the peer never finished a connection that was let go' };

@@ -128,8 +128,10 @@ export function maybeFinish(connection: MultipathConnection, now: number): void 
   connection.finish({ code: null, text: 'closed in order' });
 }
 
+/** Acknowledges on every subflow, those that are closing included: the last DATA_ACK may have been lost. */
 export function ackEverywhere(connection: MultipathConnection): void {
-  for (const subflow of connection.subflows) if (subflow.isOpen) subflow.tcb.ackPending = true;
+  for (const { tcb } of connection.subflows) if (tcb.isSynchronized) tcb.ackPending = true;
+  for (const { tcb } of connection.lingering) if (tcb.isSynchronized) tcb.ackPending = true;
 }
 
 export function startOrphanTimer(connection: MultipathConnection, now: number): void {

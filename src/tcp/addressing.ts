@@ -1,5 +1,5 @@
-// Decides the addresses and ports of an outgoing segment: the one place that copies them from where a block, or the
-// answer to a stranger, keeps them. Before: tcp/output, host/reset-queue. After: wire.
+// Decides the addresses and ports of an outgoing segment: the one place that copies them from where a block,
+// or the answer to a stranger, keeps them. Before: tcp/output, host/reset-queue. After: wire.
 
 import type { Segment } from '../wire/index.ts';
 import type { NetworkInterface } from './environment.ts';

@@ -33,8 +33,8 @@ export class IcmpError {
 }
 
 /**
- * Decodes the packet of `length` bytes at `offset`. The segment gets the addresses and ports that an answer to ours
- * would have had. False when it is no error about a TCP segment, or damaged.
+ * Decodes the packet of `length` bytes at `offset`. The segment gets the addresses and ports that an answer
+ * to ours would have had. False when it is no error about a TCP segment, or damaged.
  */
 export function decodeIcmp(
   error: IcmpError,
@@ -82,7 +82,8 @@ function classify6(error: IcmpError, bytes: Uint8Array, icmp: number): boolean {
     error.mtuBytes = Math.min(readI32(bytes, icmp + 4) >>> 0, 65_535);
     return true;
   }
-  // RFC 4443 §3.1: 4 is port unreachable; RFC 5461 §3: what ICMP calls protocol unreachable is a parameter problem.
+  // RFC 4443 §3.1: 4 is port unreachable; RFC 5461 §3: what ICMP calls protocol unreachable is a parameter
+  // problem.
   if (type === 1 && code === 4) error.meaning = IcmpMeaning.HARD;
   return type === 1;
 }
