@@ -87,7 +87,7 @@ for (const role of ROLES) {
 
 for (const lost of [0, 1]) {
   describe('requests and responses each 100 ms, our client', { skip }, () => {
-    test(`${lost === 0 ? 'the first' : 'the second'} path dies: no gap is longer than 250 ms`, () =>
+    test(`${lost === 0 ? 'the first' : 'the second'} path dies: no gap as long as between two kernels, 404 ms`, () =>
       withBed(bedOptions, async bed => {
         const pair = await twoSubflows(bed, 'our client', true);
         const echo = pair.socket.echo().catch(() => {});
@@ -101,7 +101,7 @@ for (const lost of [0, 1]) {
           worst[part] = Math.max(worst[part], tookMs);
           await new Promise(resolve => setTimeout(resolve, Math.max(0, 100 - tookMs)));
         }
-        assert.ok(worst.after <= 250, `worst gap ${worst.after.toFixed(0)} ms`);
+        assert.ok(worst.after < 404, `worst gap ${worst.after.toFixed(0)} ms`);
         pair.flow.shutdown();
         await echo;
       }));
