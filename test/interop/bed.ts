@@ -291,7 +291,8 @@ export async function withBed(options: BedOptions, test: (bed: Bed) => Promise<v
   }
 }
 
-const LIMIT_MS = 8000;
+/** Long enough for a kernel that repeats what a lost subflow held, one fragment a timeout; a hang is longer. */
+const LIMIT_MS = 30_000;
 
 function impediment(): string | false {
   if (process.platform !== 'linux') return 'the kernel to talk to is Linux, and this is not';
