@@ -4,6 +4,7 @@
 
 import { type CloseReason, expireTimers, Ready, State } from '../tcp/index.ts';
 import type { MultipathConnection } from './connection.ts';
+import { unmappedTimeout } from './fallback.ts';
 import { ResetReason } from './reset-reason.ts';
 import { Stage, type Subflow } from './subflow.ts';
 import { probeSuspected, suspect } from './suspicion.ts';
@@ -131,7 +132,7 @@ export function subflowClosed(
     connection.finish(reason);
     return;
   }
-  if (!connection.confirmed && connection.subflows.length === 0) {
+  if (!connection.confirmed && connection.client && connection.subflows.length === 0) {
     // Nothing was ever exchanged: the peer holds no connection that a join could resume.
     connection.finish({ code: reason.code ?? 'ECONNRESET', text });
     return;
@@ -177,8 +178,10 @@ export function drop(connection: MultipathConnection, subflow: Subflow): void {
 
 /** RFC 8684 §3.3.3: "all remaining subflows MUST be closed with standard FIN exchanges". */
 export function closeSubflows(connection: MultipathConnection, now: number): void {
+  // One subflow must end in order: its segments carry the last DATA_ACK, which a RST does not.
+  const orderly = connection.subflows.some(s => s.stage === Stage.ACTIVE || s.stage === Stage.CLOSING);
   for (const subflow of [...connection.subflows]) {
-    if (subflow.stage === Stage.SUSPECT || !subflow.tcb.isSynchronized) {
+    if ((subflow.stage === Stage.SUSPECT && orderly) || !subflow.tcb.isSynchronized) {
       // Unfinished handshakes and silent paths with stale data are reset (reason 4).
       subflow.resetReason = ResetReason.OUTSTANDING;
       subflow.tcb.abort();
@@ -223,6 +226,7 @@ export function expireSubflow(connection: MultipathConnection, subflow: Subflow,
       return;
     }
   }
+  if (subflow.unmappedMs <= now && !unmappedTimeout(subflow, now)) return;
   if (subflow.tcb.nextDeadline() <= now) expireTimers(subflow.tcb, now);
 }
 
