@@ -86,6 +86,8 @@ export class MultipathConnection implements ByteStream {
   readonly lingering: Subflow[] = [];
   /** A join got so far that either side may have sent data on it. */
   everMultiple = false;
+  /** Data was sent or received on another subflow than the first. */
+  hasSpread = false;
   nextSubflowId = 0;
   lonelyMs: number = Infinity;
 
@@ -220,6 +222,7 @@ export class MultipathConnection implements ByteStream {
     if (this.fastclose !== null) earliest = Math.min(earliest, this.fastclose.deadlineMs);
     for (const subflow of this.subflows) {
       earliest = Math.min(earliest, subflow.tcb.nextDeadline(), subflow.suspectMs, subflow.removeMs);
+      earliest = Math.min(earliest, subflow.unmappedMs);
       if (subflow.join !== null) earliest = Math.min(earliest, subflow.join.thirdAckMs);
     }
     for (const subflow of this.lingering) earliest = Math.min(earliest, subflow.tcb.nextDeadline());

@@ -5,6 +5,7 @@
 import { Ready } from '../tcp/index.ts';
 import { abortConnection } from './close.ts';
 import type { MultipathConnection } from './connection.ts';
+import { signalsVanished } from './fallback.ts';
 import { Stage } from './subflow.ts';
 
 /** Most bytes put up for reinjection by one timeout: what one mapping holds. */
@@ -95,7 +96,7 @@ export function startDataTimer(connection: MultipathConnection, now: number): vo
 export function dataTimeout(connection: MultipathConnection, now: number): void {
   connection.dataTimerMs = Infinity;
   connection.dataBackoff = Math.min(connection.dataBackoff + 1, 8);
-  if (connection.isDone || connection.plain !== null) return;
+  if (connection.isDone || connection.plain !== null || signalsVanished(connection, now)) return;
   if (connection.dataUna < connection.dataNxt) {
     const inFlight = connection.subflows.some(s =>
       s.sendMap.overlaps(connection.dataUna, connection.dataUna + 1),

@@ -3,7 +3,7 @@
 // Falling back swaps the object in the TCP extension slot for a plain stream over the same buffers.
 // Before: handshake, options-in, receive. After: tcp/plain-stream.
 
-import { PlainStream, type PlainStreamOptions, transmitAck } from '../tcp/index.ts';
+import { PlainStream, type PlainStreamOptions, Timer, transmitAck } from '../tcp/index.ts';
 import { DssFlag, Mp, type Segment } from '../wire/index.ts';
 import type { MultipathConnection } from './connection.ts';
 import type { FallbackInfo } from './observation.ts';
@@ -33,6 +33,10 @@ export const FALLBACK_CAUSES: Readonly<Record<string, { section: string; advice:
     section: '3.7',
     advice: 'A middlebox removes MPTCP options from data segments that arrive here.',
   },
+  'options-unanswered': {
+    section: '6',
+    advice: 'A middlebox drops segments with MPTCP options: nothing that carried them was ever answered.',
+  },
   'ack-without-data-ack': {
     section: '3.7',
     advice: 'A middlebox removes MPTCP options from acknowledgements, or the peer has fallen back itself.',
@@ -56,6 +60,21 @@ export const FALLBACK_CAUSES: Readonly<Record<string, { section: string; advice:
  */
 const UNMAPPED_SEGMENTS = 8;
 const UNMAPPED_BYTES = 65_535;
+
+/** For so long, too. */
+const UNMAPPED_WAIT_MS = 100;
+
+/**
+ * Nobody sends again at connection level so soon after sending for the first time: it is the smallest
+ * retransmission timeout, Linux's and ours.
+ */
+const EARLIEST_REPEAT_MS = 200;
+
+/** So many acknowledgements of data in a row without options are no accident. */
+const PLAIN_ACKS = 3;
+
+/** Timeouts in a row after which it is asked whether anything without options passes. */
+export const SILENT_TIMEOUTS = 2;
 
 /** Segments on which an infinite mapping or MP_FAIL is repeated at most. */
 const ANNOUNCEMENTS = 10;
@@ -175,6 +194,29 @@ function hasUnplaceable(subflow: Subflow): boolean {
   return false;
 }
 
+/**
+ * True when the stream may go on as TCP although MPTCP has worked: nothing was ever sent elsewhere or twice,
+ * by neither side, and bytes without a mapping are too young to be a repetition.
+ * DEVIATION (RFC 8684 §3.7: a subflow that breaks SHOULD be reset): with one subflow that would end the
+ * connection.
+ */
+function mayContinue(subflow: Subflow, now: number): boolean {
+  if (!isSingle(subflow) || subflow.peerRepeated) return false;
+  return !hasUnplaceable(subflow) || now - subflow.mappedMs < EARLIEST_REPEAT_MS;
+}
+
+/** As `isSingle`, for what the peer vouches for: a join under way that never carried data does no harm. */
+function isContiguous(subflow: Subflow): boolean {
+  return subflow.initial && !subflow.connection.hasSpread && !subflow.hasRepeated;
+}
+
+/** A new mapping was taken on the subflow. */
+export function mappingTaken(subflow: Subflow, now: number): void {
+  subflow.unmappedSegments = subflow.unmappedBytes = 0;
+  subflow.unmappedMs = subflow.questionMs = Infinity;
+  subflow.mappedMs = subflow.staging !== null && hasUnplaceable(subflow) ? -Infinity : now;
+}
+
 /** Continues as plain TCP on this subflow. True: the TCP connection lives on. */
 export function fallBack(subflow: Subflow, options: FallbackOptions, now: number): boolean {
   const connection = subflow.connection;
@@ -239,10 +281,12 @@ export function mappingMissing(subflow: Subflow, ssn: number, length: number, no
     // A box that splits segments may leave the mapping to the last piece; more than one segment's worth is no
     // such box.
     subflow.unmappedBytes += length;
-    if (++subflow.unmappedSegments <= UNMAPPED_SEGMENTS && subflow.unmappedBytes <= UNMAPPED_BYTES)
+    if (++subflow.unmappedSegments <= UNMAPPED_SEGMENTS && subflow.unmappedBytes <= UNMAPPED_BYTES) {
+      if (subflow.unmappedMs === Infinity && isSingle(subflow)) subflow.unmappedMs = now + UNMAPPED_WAIT_MS;
       return true;
+    }
   }
-  if (isSingle(subflow) && !subflow.mappingSeen) {
+  if (isSingle(subflow) && (!subflow.mappingSeen || mayContinue(subflow, now))) {
     connection.env.counters.DssFallback++;
     fallBack(subflow, { cause: 'data-without-mapping', seenBy: 'local', announce: true }, now);
   } else {
@@ -255,13 +299,84 @@ export function mappingMissing(subflow: Subflow, ssn: number, length: number, no
   return false;
 }
 
+/** The mapping of in-order payload has not come. False: the connection fell back. */
+export function unmappedTimeout(subflow: Subflow, now: number): boolean {
+  subflow.unmappedMs = Infinity;
+  if (!hasUnplaceable(subflow) || !mayContinue(subflow, now)) return true;
+  subflow.connection.env.counters.DssFallback++;
+  fallBack(subflow, { cause: 'data-without-mapping', seenBy: 'local', announce: true }, now);
+  return false;
+}
+
+/**
+ * The retransmission timer fired. A middlebox may drop whatever carries MPTCP options; from the second
+ * timeout in a row on, what is retransmitted is followed by a copy without any option, which asks whether
+ * that is so. Timestamps are left out of it too: no stack does so by accident, and by it the peer knows the
+ * question from data that lost its options.
+ */
+export function askPlainly(subflow: Subflow): void {
+  const { tcb } = subflow;
+  if (tcb.backoff < SILENT_TIMEOUTS || tcb.sndWnd === 0) return;
+  if (!isSingle(subflow) || !tcb.isSynchronized || subflow.stage === Stage.CLOSING) return;
+  subflow.questionDue = true;
+}
+
+/**
+ * Payload without any MPTCP option: is it the question of `askPlainly`, and did nothing else come through
+ * for long? Then the stream goes on as TCP, and so the question is answered. Without timestamps only bytes
+ * that were here already, from a peer that never acknowledged ours, are taken for it.
+ */
+export function plainlyAsked(subflow: Subflow, segment: Segment, ssn: number, now: number): void {
+  const { tcb, connection } = subflow;
+  const marked = tcb.timestamps && !segment.hasTimestamps;
+  const old = ssn + segment.payloadLength <= tcb.rcvNxt && !subflow.dataAckSeen;
+  if ((!marked && !old) || ssn > tcb.rcvNxt || !connection.confirmed) return;
+  if (!isSingle(subflow) || subflow.peerRepeated || hasUnplaceable(subflow)) return;
+  // Where options come along, an outage may be over, or ours do not get back: asked twice, it is the latter.
+  if (now - subflow.optionsMs < EARLIEST_REPEAT_MS && !(now - subflow.questionMs >= EARLIEST_REPEAT_MS)) {
+    subflow.questionMs = Math.min(subflow.questionMs, now);
+    return;
+  }
+  connection.env.counters.DssFallback++;
+  fallBack(subflow, { cause: 'options-unanswered', seenBy: 'peer' }, now);
+  tcb.ackPending = true;
+  // What waits for its own timeout would have been lost until now.
+  tcb.backoff = 0;
+  if (tcb.sndUna !== tcb.sndNxt) tcb.deadlines[Timer.RETRANSMIT] = now;
+}
+
+/**
+ * Data, or its end, waits for a DATA_ACK although TCP has acknowledged everything, and what was heard last
+ * carried no option. True: the connection fell back, or its only subflow was reset, and nothing is sent a
+ * second time: a peer that has fallen back would take it for new.
+ */
+export function signalsVanished(connection: MultipathConnection, now: number): boolean {
+  let subflow: Subflow | null = null;
+  for (const one of connection.subflows) {
+    if (!one.isOpen) continue;
+    if (subflow !== null) return false;
+    subflow = one;
+  }
+  if (subflow === null || !subflow.lastWithoutOptions || !connection.confirmed) return false;
+  if (subflow.tcb.sndUna !== subflow.tcb.sndNxt) return false;
+  if (mayContinue(subflow, now)) {
+    connection.env.counters.DssFallback++;
+    fallBack(subflow, { cause: 'ack-without-data-ack', seenBy: 'local', announce: true }, now);
+    return true;
+  }
+  if (!subflow.initial || now - subflow.optionsMs < EARLIEST_REPEAT_MS) return false;
+  const text = 'options vanished from the only subflow';
+  subflow.reset({ reason: ResetReason.MIDDLEBOX, text, transient: true }, now);
+  return true;
+}
+
 /**
  * A FIN without any MPTCP option on the only subflow, and no DATA_FIN: the peer has fallen back and ends the
  * stream as TCP does. True when it was taken so.
  */
 export function plainFinReceived(subflow: Subflow, now: number): boolean {
   const connection = subflow.connection;
-  if (!subflow.lastWithoutOptions || !isSingle(subflow) || hasUnplaceable(subflow)) return false;
+  if (!subflow.lastWithoutOptions || !mayContinue(subflow, now)) return false;
   if (connection.isDone || connection.rcvDataFin >= 0) return false;
   connection.env.counters.DssFallback++;
   fallBack(subflow, { cause: 'data-without-mapping', seenBy: 'local' }, now);
@@ -272,15 +387,19 @@ export function plainFinReceived(subflow: Subflow, now: number): boolean {
 /** A segment without any DSS: does it acknowledge data? False: the subflow ended. */
 export function dataAckMissing(subflow: Subflow, segment: Segment, ack: number, now: number): boolean {
   const acknowledgesData = ack > 1 && ack > subflow.tcb.sndUna && ack <= subflow.tcb.sndNxt;
-  if (!acknowledgesData || segment.mp !== 0 || subflow.dataAckSeen || subflow.stage === Stage.CLOSING)
-    return true;
+  if (!acknowledgesData || segment.mp !== 0 || subflow.stage === Stage.CLOSING) return true;
+  const continues = mayContinue(subflow, now);
+  const enough = subflow.askedPlainly ? 1 : PLAIN_ACKS;
+  if (subflow.dataAckSeen && (++subflow.plainAcks < enough || !continues)) return true;
   const counters = subflow.connection.env.counters;
-  if (isSingle(subflow) && !hasUnplaceable(subflow)) {
+  if (continues) {
     if (subflow.connection.client) counters.MPCapableDataFallback++;
     else counters.DssFallback++;
     // RFC 8684 §3.7: "The sender will send one final Data Sequence Mapping, with the Data-Level Length value
     // of 0".
-    return fallBack(subflow, { cause: 'ack-without-data-ack', seenBy: 'local', announce: true }, now);
+    // Where nothing with options passes, an announcement would not either.
+    const cause = subflow.askedPlainly ? 'options-unanswered' : 'ack-without-data-ack';
+    return fallBack(subflow, { cause, seenBy: 'local', announce: !subflow.askedPlainly }, now);
   }
   const text = 'data was acknowledged without DATA_ACK';
   subflow.reset({ reason: ResetReason.MIDDLEBOX, text, transient: true }, now);
@@ -306,7 +425,7 @@ export function checksumFailed(subflow: Subflow, dsn: number, now: number): bool
 export function failReceived(subflow: Subflow, _segment: Segment, now: number): boolean {
   const connection = subflow.connection;
   connection.env.counters.MPFailRx++;
-  if (isSingle(subflow) && !hasUnplaceable(subflow)) {
+  if (isContiguous(subflow) && !hasUnplaceable(subflow)) {
     // RFC 8684 §3.7: "the receiver of an MP_FAIL MUST also respond with an MP_FAIL in the reverse direction"
     const failDsn = connection.receiveBuffer.next;
     return fallBack(subflow, { cause: 'mp-fail', seenBy: 'peer', announce: true, failDsn }, now);
@@ -319,7 +438,7 @@ export function failReceived(subflow: Subflow, _segment: Segment, now: number): 
 export function infiniteMappingReceived(subflow: Subflow, segment: Segment, now: number): boolean {
   const connection = subflow.connection;
   connection.env.counters.InfiniteMapRx++;
-  if (!isSingle(subflow)) {
+  if (!isContiguous(subflow)) {
     subflow.reset({ reason: ResetReason.MPTCP, text: 'an infinite mapping with several subflows' }, now);
     return false;
   }

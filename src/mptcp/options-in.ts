@@ -8,7 +8,13 @@ import { DssFlag, Flag, Mp, RstFlag, type Segment } from '../wire/index.ts';
 import { mappingChecksum } from './checksum.ts';
 import { fastcloseReceived } from './close.ts';
 import { dataAcknowledged, dataFinReceived } from './data-level.ts';
-import { dataAckMissing, failReceived, infiniteMappingReceived } from './fallback.ts';
+import {
+  dataAckMissing,
+  failReceived,
+  infiniteMappingReceived,
+  mappingTaken,
+  plainlyAsked,
+} from './fallback.ts';
 import { preEstablishedAcknowledged, synAckReceived, thirdAckReceived } from './handshake.ts';
 import { placeStaged } from './receive.ts';
 import { MapResult } from './receive-map.ts';
@@ -36,6 +42,7 @@ export function processOptions(
   if (subflow.stage === Stage.SUSPECT && answers(subflow, segment, ack)) recovered(subflow, now);
   const mp = segment.mp;
   subflow.lastWithoutOptions = mp === 0;
+  if (mp !== 0) subflow.optionsMs = now;
   // RFC 8684 §3.2: the third ACK of a join "MUST trigger a regular TCP ACK in response", and so do its
   // repetitions.
   if ((mp & Mp.JOIN) !== 0) subflow.tcb.ackPending = true;
@@ -47,6 +54,10 @@ export function processOptions(
     if (subflow.tcb.extension !== subflow) return true;
   }
   if ((mp & (Mp.DSS | Mp.CAPABLE)) === 0 && !dataAckMissing(subflow, segment, ack, now)) return false;
+  if (mp === 0 && segment.payloadLength > 0 && subflow.tcb.extension === subflow) {
+    plainlyAsked(subflow, segment, ssn, now);
+    if (subflow.tcb.extension !== subflow) return true;
+  }
   if (subflow.tcb.extension !== subflow) return true;
   if ((mp & Mp.PRIO) !== 0) prioReceived(subflow, segment);
   if ((mp & Mp.ADD_ADDR) !== 0) addAddrReceived(subflow, segment, now);
@@ -91,6 +102,8 @@ function dataSequenceSignal(
   if ((flags & DssFlag.DATA_ACK) !== 0) {
     // RFC 8684 §3.7 asks for a DATA_ACK of data; one that only acknowledges the handshake proves nothing.
     if (ack > 1) subflow.dataAckSeen = true;
+    subflow.plainAcks = 0;
+    if (ack > subflow.tcb.sndUna) subflow.askedPlainly = false;
     const wide = (flags & DssFlag.DATA_ACK_64) !== 0;
     const sequence = connection.localSequence;
     const dataAck = wide
@@ -177,7 +190,9 @@ function addMapping(subflow: Subflow, map: Mapping, segment: Segment, ssn: numbe
     return false;
   }
   subflow.receiveShift = map.dsn - map.ssn;
-  if (result === MapResult.NEW) subflow.unmappedSegments = subflow.unmappedBytes = 0;
+  if (map.dsn !== map.ssn) subflow.peerRepeated = true;
+  if (!subflow.initial) connection.hasSpread = true;
+  if (result === MapResult.NEW) mappingTaken(subflow, now);
   if (result === MapResult.NEW && subflow.staging !== null) {
     return placeStaged(subflow, map.ssn, end, now);
   }

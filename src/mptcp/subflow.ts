@@ -8,7 +8,7 @@ import { State } from '../tcp/index.ts';
 import type { Segment } from '../wire/index.ts';
 import { formatAddress } from '../wire/index.ts';
 import type { MultipathConnection } from './connection.ts';
-import { plainFinReceived } from './fallback.ts';
+import { askPlainly, plainFinReceived } from './fallback.ts';
 import { handshakeAdmits, joinCompleted, synOptions } from './handshake.ts';
 import type { SubflowInfo } from './observation.ts';
 import { processOptions, processReset } from './options-in.ts';
@@ -87,13 +87,33 @@ export class Subflow implements Extension, Path {
   /** In-order payload since the newest mapping that none covers. */
   unmappedSegments = 0;
   unmappedBytes = 0;
+  /** When such payload is no longer waited with; Infinity when there is none. */
+  unmappedMs: number = Infinity;
+  /** When the newest mapping arrived with no unmapped bytes left beside it. */
+  mappedMs: number = -Infinity;
   dataAckSeen = false;
+  /** Acknowledgements of data without any MPTCP option since the last DATA_ACK. */
+  plainAcks = 0;
+  /**
+   * A copy of the oldest bytes in flight is to leave without options; it is leaving; it has left
+   * unanswered.
+   */
+  questionDue = false;
+  isAsking = false;
+  askedPlainly = false;
+  /**
+   * When such a question was last heard, after which nothing of ours was acknowledged and nothing new came.
+   */
+  questionMs: number = Infinity;
+  /** The peer has assigned bytes to this first subflow a second time. */
+  peerRepeated = false;
   /**
    * On the first subflow: dsn and ssn no longer run in parallel, for bytes were assigned to it a second time.
    */
   hasRepeated = false;
-  /** The last segment carried no MPTCP option at all. */
+  /** The last segment carried no MPTCP option at all; when one last did. */
   lastWithoutOptions = false;
+  optionsMs: number = -Infinity;
   /** dsn − ssn of the newest mapping received: what a fallback goes on with. */
   receiveShift = 0;
   /** The MP_TCPRST the peer sent, if it did. */
@@ -189,7 +209,8 @@ export class Subflow implements Extension, Path {
   }
 
   dataOptions(segment: Segment, ssn: number, _length: number, _now: number): void {
-    dataOptions(this, segment, ssn);
+    if (this.isAsking) segment.hasTimestamps = false;
+    else dataOptions(this, segment, ssn);
   }
 
   ackOptions(segment: Segment, now: number): void {
@@ -242,6 +263,7 @@ export class Subflow implements Extension, Path {
   acknowledged(ssn: number, now: number): void {
     this.sendMap.release(ssn);
     this.flightMs = now;
+    this.questionMs = Infinity;
     this.connection.releaseSent();
   }
 
@@ -263,6 +285,7 @@ export class Subflow implements Extension, Path {
   }
 
   timedOut(now: number): void {
+    askPlainly(this);
     subflowTimedOut(this.connection, this, now);
   }
 

@@ -102,6 +102,8 @@ test('D6: a whole receive window without a mapping: RST, middlebox interference'
   const peer = new RawPeer({ config: { receiveBufferBytes: 40_000 } });
   const flow = peer.open();
   peer.data(flow, { bytes: bytesOf(100), dsn: 1 });
+  // Sent a second time: what comes without a mapping later may be such a repetition.
+  peer.data(flow, { bytes: bytesOf(100), dsn: 1 });
   peer.read();
   const sent: Segment[] = [];
   for (let i = 0; i < 60 && resets(sent).length === 0; i++) {
@@ -112,6 +114,19 @@ test('D6: a whole receive window without a mapping: RST, middlebox interference'
   const [rst] = resets(sent);
   assert.ok(rst !== undefined, 'never reset');
   assert.equal(rst.rstReason, ResetReason.MIDDLEBOX);
+});
+
+test('D6: on an only subflow that never repeated anything, the stream goes on as TCP instead', () => {
+  const peer = new RawPeer();
+  const flow = peer.open();
+  peer.data(flow, { bytes: bytesOf(100), dsn: 1 });
+  for (let i = 0; i < 12; i++) {
+    const segment = peer.segment(flow);
+    flow.ssn += 1000;
+    assert.deepEqual(resets(peer.put(segment, bytesOf(1000, 100 + i * 1000))), []);
+  }
+  assert.deepEqual(peer.read(), bytesOf(12_100));
+  assert.equal(peer.host.counters.DssFallback, 1);
 });
 
 for (const negotiated of [true, false]) {

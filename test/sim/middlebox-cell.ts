@@ -1,5 +1,5 @@
-// One cell of the middlebox matrix: a connection of our stack with itself through a box, in virtual time, and what
-// came of it, beside what plain TCP makes of the same box.
+// One cell of the middlebox matrix: a connection of our stack with itself through a box, in virtual time,
+// and what came of it, beside what plain TCP makes of the same box.
 
 import { MIDDLEBOX_ROWS, type MiddleboxRow, type MiddleboxVariant } from '../../src/netmodel/index.ts';
 import { fillContent, streamKey } from '../../src/sim/content.ts';
@@ -200,8 +200,8 @@ export function judge(cell: Cell, outcome: Outcome): string[] {
   const wrong = [...outcome.broken];
   const plain = plainTcp(cell);
   const { client, server } = outcome;
-  const boundMs =
-    Math.max(survives(plain) ? plain.endMs : 0, LONE_TRANSFER_MS) + GRACE_MS + (cell.variant.pauseMs ?? 0);
+  const transferMs = survives(plain) ? plain.endMs : LONE_TRANSFER_MS + 2 * (cell.variant.pauseMs ?? 0);
+  const boundMs = transferMs + GRACE_MS;
   if (outcome.endMs > boundMs) {
     const got = `${server.received.length} and ${client.received.length} bytes delivered`;
     wrong.push(`not over after ${Math.round(boundMs)} ms (${ended(outcome)}; ${got})`);
@@ -230,8 +230,7 @@ function judgeStream(cell: Cell, from: End, to: End, plain: End): string {
   const got = to.received;
   if (alters === 'length' && !cell.checksum) {
     // Undetectable (RFC 8684 §3.7): but nothing may come twice.
-    const most =
-      from.sent.length + (plain.received.length - plain.sent.length > 0 ? INSERTED_BYTES : INSERTED_BYTES);
+    const most = from.sent.length + INSERTED_BYTES;
     return got.length > most ? `${got.length} bytes read of ${from.sent.length} sent` : '';
   }
   const expected = startsWith(from.sent, got) || (alters !== undefined && startsWith(plain.received, got));

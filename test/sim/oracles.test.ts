@@ -161,6 +161,7 @@ function path(name: string): PathRun {
     name,
     forward: { ...lane },
     backward: { ...lane },
+    clear: true,
     maxRttMs: 100,
     up: true,
     upSinceMs: 0,

@@ -1,5 +1,6 @@
-// Decides what a middlebox is here: something on a path that is given packets one at a time, with the time and a
-// random source, and lets zero or more packets out, in either direction. It may remember; it has no clock.
+// Decides what a middlebox is here: something on a path that is given packets one at a time, with the time
+// and a random source, and lets zero or more packets out, in either direction. It may remember; it has no
+// clock.
 // RFC 8684 §6. Before: table.ts or a plan says which box. After: each box in the files beside this one.
 
 import type { RandomSource } from '../random.ts';

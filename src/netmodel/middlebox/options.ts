@@ -1,5 +1,5 @@
-// Boxes that act on TCP options, and on packets for their options: taken out, turned into an end marker, clamped,
-// damaged, mirrored, of another version; packets dropped or answered with a RST because of them.
+// Boxes that act on TCP options, and on packets for their options: taken out, turned into an end marker,
+// clamped, damaged, mirrored, of another version; packets dropped or answered with a RST because of them.
 // RFC 8684 §3.1, §3.2, §3.7, §6. Before: plan.ts. After: the path.
 
 import type { RandomSource } from '../random.ts';

@@ -1,6 +1,6 @@
-// Boxes that act on payload and on how it is cut into segments: bytes changed or inserted, segments joined, split,
-// repeated, or not let past a hole. What changes the stream does so at places counted in the stream, so that a
-// retransmission is changed alike. RFC 8684 §3.7, §6. Before: plan.ts. After: the path.
+// Boxes that act on payload and on how it is cut into segments: bytes changed or inserted, segments joined,
+// split, repeated, or not let past a hole. What changes the stream does so at places counted in the stream,
+// so that a retransmission is changed alike. RFC 8684 §3.7, §6. Before: plan.ts. After: the path.
 
 import type { RandomSource } from '../random.ts';
 import { type Direction, Flows, type Leave, type Middlebox, opposite, PassingBox } from './box.ts';
@@ -52,7 +52,10 @@ export class ByteChanger extends PassingBox {
   }
 }
 
-/** Inserts bytes in one direction, as an application-level gateway does, and keeps both ends' numbers consistent. */
+/**
+ * Inserts bytes in one direction, as an application-level gateway does, and keeps both ends' numbers
+ * consistent.
+ */
 export class ByteInserter extends PassingBox {
   private readonly direction: Direction;
   private readonly atByte: number;
@@ -114,7 +117,9 @@ export class ByteInserter extends PassingBox {
   }
 }
 
-/** Joins consecutive segments of a direction into one of up to so many bytes, with the options of the first. */
+/**
+ * Joins consecutive segments of a direction into one of up to so many bytes, with the options of the first.
+ */
 export class Coalescer implements Middlebox {
   dueMs: number = Number.POSITIVE_INFINITY;
   private readonly direction: Direction | 'both';
@@ -228,7 +233,10 @@ export class Splitter extends PassingBox {
   }
 }
 
-/** Lets no data past a hole in the sequence numbers: what comes behind it is dropped until the hole is filled. */
+/**
+ * Lets no data past a hole in the sequence numbers: what comes behind it is dropped until the hole is
+ * filled.
+ */
 export class HoleBlocker extends PassingBox {
   private readonly flows: Flows<Record<Direction, number>> = new Flows();
 

@@ -1,4 +1,5 @@
-// Decides which middlebox a plan means: plain data in, a box with its state out, and chains of several on a path.
+// Decides which middlebox a plan means: plain data in, a box with its state out, and chains of several on a
+// path.
 // Before: table.ts, a world's plan. After: the box at work in a network, simulated or real.
 
 import type { RandomSource } from '../random.ts';

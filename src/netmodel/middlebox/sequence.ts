@@ -1,6 +1,6 @@
 // Boxes that act on sequence numbers, addresses and ports: randomised initial sequence numbers, address
-// translation whose mapping may be forgotten or changed, a proxy that answers SYNs itself, one that acknowledges
-// ahead of the receiver. RFC 8684 §6. Before: plan.ts. After: the path.
+// translation whose mapping may be forgotten or changed, a proxy that answers SYNs itself, one that
+// acknowledges ahead of the receiver. RFC 8684 §6. Before: plan.ts. After: the path.
 
 import type { RandomSource } from '../random.ts';
 import { type Direction, Flows, type Leave, opposite, PassingBox } from './box.ts';
@@ -71,8 +71,9 @@ interface Mapping {
 }
 
 /**
- * Network address and port translation of the forward side: IPv4. A mapping unused for a while is forgotten, and all
- * of them at a given time; then what comes from inside gets a new port, and what comes from outside is dropped.
+ * Network address and port translation of the forward side: IPv4. A mapping unused for a while is forgotten,
+ * and all of them at a given time; then what comes from inside gets a new port, and what comes from outside
+ * is dropped.
  */
 export class AddressTranslator extends PassingBox {
   private readonly address: readonly number[];
@@ -134,7 +135,10 @@ interface Proxied {
   held: Uint8Array[];
 }
 
-/** Answers SYNs itself, as SYN cookies do, with no option but the MSS; opens to the server once the client is real. */
+/**
+ * Answers SYNs itself, as SYN cookies do, with no option but the MSS; opens to the server once the client
+ * is real.
+ */
 export class SynProxy extends PassingBox {
   private readonly flows: Flows<Proxied> = new Flows();
 

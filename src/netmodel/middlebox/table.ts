@@ -1,6 +1,7 @@
-// Decides which middleboxes are tried: one row a behaviour, with what RFC 8684 demands of both ends there, and the
-// variants (position, direction, path) that a matrix runs. Data, and nothing else.
-// RFC 8684 §3.1, §3.2, §3.3.6, §3.7, §6. Before: nothing. After: the matrix of the simulator and of the test bed.
+// Decides which middleboxes are tried: one row a behaviour, with what RFC 8684 demands of both ends there,
+// and the variants (position, direction, path) that a matrix runs. Data, and nothing else.
+// RFC 8684 §3.1, §3.2, §3.3.6, §3.7, §6. Before: nothing. After: the matrix of the simulator and of the test
+// bed.
 
 import type { Direction, Match } from './box.ts';
 import type { MiddleboxPlan } from './plan.ts';

@@ -1,6 +1,7 @@
-// Decides how a middlebox reads and rewrites a packet: where header, options and payload lie, and how a packet is
-// put together again with lengths and checksums right. It works on raw bytes, for a middlebox may write what no
-// codec of ours would. RFC 9293 §3.1, RFC 791 §3.1. Before: every box of this folder. After: wire's checksums.
+// Decides how a middlebox reads and rewrites a packet: where header, options and payload lie, and how a
+// packet is put together again with lengths and checksums right. It works on raw bytes, for a middlebox may
+// write what no codec of ours would. RFC 9293 §3.1, RFC 791 §3.1. Before: every box of this folder. After:
+// wire's checksums.
 
 import { foldChecksum, onesComplementSum, verifyChecksum, writeChecksum } from '../../wire/index.ts';
 
@@ -125,7 +126,10 @@ export function repair(packet: Uint8Array): void {
   writeChecksum(packet, 0, packet.length);
 }
 
-/** A box drops, or passes on as it is, what arrives damaged; most do not look, and must not repair it either. */
+/**
+ * A box drops, or passes on as it is, what arrives damaged; most do not look, and must not repair it
+ * either.
+ */
 export function isDamaged(packet: Uint8Array): boolean {
   return !verifyChecksum(packet, 0, packet.length);
 }
