@@ -25,6 +25,8 @@ export interface LocalAddress {
 export interface PathOption {
   /** A local address, or the name of a device. */
   readonly local: string;
+  /** With `link: 'tun'`: the TUN device that the address is on. */
+  readonly device?: string;
   readonly name?: string;
   /** Used only while no other path works. */
   readonly backup?: boolean;

@@ -16,6 +16,11 @@ export function wallClockMs(): number {
   return Date.now();
 }
 
+/** Microseconds since 1970, for what is written down. */
+export function wallClockUs(): number {
+  return (performance.timeOrigin + performance.now()) * 1000;
+}
+
 /**
  * A callback at a later time; one at a time, moved rather than multiplied. Does not keep the process alive.
  */

@@ -54,9 +54,25 @@ export class Connector {
   }
 
   async #prepare(): Promise<Dial> {
-    const { paths, config, multipath, checksum, connectTimeoutMs, mtu, port } = this.#options;
-    const { driver, network }: Stack = stackFor(mtu === undefined ? {} : { mtu });
-    if (paths !== undefined) checkDevices(paths, network.addresses());
+    const { link, mtu, pcap } = this.#options;
+    const stack = stackFor({ link, mtu, pcap });
+    stack.network.enter();
+    try {
+      return await this.#prepareOn(stack);
+    } finally {
+      stack.network.leave();
+    }
+  }
+
+  async #prepareOn({ driver, network }: Stack): Promise<Dial> {
+    const { paths, device, config, multipath, checksum, connectTimeoutMs, port } = this.#options;
+    if (network.tun !== undefined) {
+      for (const path of paths ?? []) network.tun.place(path, device);
+      // A device that cannot be had is one error, not one for every attempt.
+      for (const { local } of paths ?? []) network.interfaceFor(local);
+    } else if (paths !== undefined) {
+      checkDevices(paths, network.addresses());
+    }
     const [targets, specs] = await Promise.all([this.#targets(port), this.#pathSpecs()]);
     return new Dial(
       {

@@ -73,6 +73,7 @@ export class Dial {
   start(): void {
     // While nothing but a timer is pending, nothing else keeps the process here.
     this.options.driver.hold();
+    this.options.network.enter();
     this.#deadline.set(this.options.connectTimeoutMs);
     this.#planAttempts().then(
       plans => {
@@ -111,6 +112,7 @@ export class Dial {
     if (this.#over) return;
     this.#over = true;
     this.options.driver.release();
+    this.options.network.leave();
     this.#nextAttempt.cancel();
     this.#deadline.cancel();
     this.#waiting = [];
@@ -167,9 +169,7 @@ export class Dial {
         address: targets[0].address,
         port: targets[0].port,
         sentence: `no answer within ${connectTimeoutMs} ms`,
-        remedy:
-          'UDP may be blocked on the way, or the server may speak plain TCP over IP and not TCP-in-UDP ' +
-          '(is this package, or its gateway, at the other end?)',
+        remedy: this.options.network.tun === undefined ? UDP_REMEDY : TUN_REMEDY,
         errors: this.#errors,
       }),
     );
@@ -356,6 +356,12 @@ function unlistedPath(source: string, target: DialTarget): PlannedPath {
   return { address: source, family: target.family, name: source, backup: false, cost: 0 };
 }
 
+const UDP_REMEDY =
+  'UDP may be blocked on the way, or the server may speak plain TCP over IP and not TCP-in-UDP ' +
+  '(is this package, or its gateway, at the other end?)';
+const TUN_REMEDY =
+  'is the TUN device up, does the kernel route our address to it, and does it forward to the server ' +
+  '("mptcp tun up" sets up the first two)?';
 const ATTEMPT_DELAY_MS = 250;
 /** Of many local addresses, how many are tried for the handshake. */
 const MOST_FIRST_PATHS = 3;

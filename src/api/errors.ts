@@ -40,6 +40,8 @@ export const ERRORS: {
     | 'ERR_SERVER_NOT_RUNNING'
     | 'ERR_SOCKET_CLOSED'
     | 'ERR_SOCKET_CLOSED_BEFORE_CONNECTION'
+    | 'ERR_FFI_UNAVAILABLE'
+    | 'ERR_MPTCP_CAPTURE'
     | 'ERR_MPTCP_NO_PATH'
     | 'ERR_MPTCP_UNKNOWN_INTERFACE'
     | 'ERR_MPTCP_UNKNOWN_LINK']: ErrorEntry;
@@ -72,6 +74,8 @@ export const ERRORS: {
     name: 'Error',
     sentence: 'the socket was closed before the connection was established',
   },
+  ERR_FFI_UNAVAILABLE: { name: 'Error', sentence: 'no foreign function interface' },
+  ERR_MPTCP_CAPTURE: { name: 'Error', sentence: 'the capture cannot be written' },
   ERR_MPTCP_NO_PATH: { name: 'Error', sentence: 'no local address can reach that peer' },
   ERR_MPTCP_UNKNOWN_INTERFACE: { name: 'Error', sentence: 'no such network interface' },
   ERR_MPTCP_UNKNOWN_LINK: { name: 'TypeError', sentence: 'no such link' },

@@ -1,4 +1,4 @@
-// The UDP sockets of a server: the same port on one address or on many.
+// The ports of a server: the same one on one address or on many.
 //
 // Decides: that port 0 means one free port on all addresses, that an address which appears later is listened
 // on too, and that a socket stays open behind a closed server while a connection still uses it.
@@ -29,6 +29,7 @@ export class ListeningPorts implements AddressObserver {
 
   constructor(options: ListeningPortsOptions) {
     this.#options = options;
+    options.stack.network.enter();
   }
 
   get port(): number {
@@ -62,6 +63,7 @@ export class ListeningPorts implements AddressObserver {
     this.#closed = true;
     this.#options.stack.network.unobserve(this);
     this.#releaseAll();
+    this.#options.stack.network.leave();
   }
 
   addressAppeared(local: LocalAddress): void {

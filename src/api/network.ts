@@ -1,8 +1,9 @@
-// The links of a host: one udp link for each local address in use, opened when first needed.
+// The links of a host: one for each local address in use, opened when first needed.
 //
 // Decides: when this machine's addresses are looked at again (every two seconds while somebody cares, and at
 // once after a sleep), and what follows: an address that has gone takes its interface with it, one that has
-// appeared is offered to every connection and to every server that listens everywhere.
+// appeared is offered to every connection and to every server that listens everywhere. And when nobody uses
+// the network any more: without users and without connections that still wait for stray packets.
 // Walk: api/dial and api/server open ports here; api/session is told of changes.
 
 import type { Link, PortedLink, RemoteEndpoint } from '../link/index.ts';
@@ -10,6 +11,7 @@ import { UdpLink } from '../link/index.ts';
 import { type AddressLister, type LocalAddress, localAddresses } from './addresses.ts';
 import { Alarm, monotonicMs, wallClockMs } from './clock.ts';
 import type { Driver, PortObserver } from './driver.ts';
+import type { TunAddresses } from './tun-addresses.ts';
 
 /** A local address in use. */
 export interface NetworkInterface {
@@ -36,18 +38,30 @@ export interface NetworkOptions {
   readonly mtu?: number;
   /** Tests hand in their own. */
   readonly addresses?: AddressLister;
+  /** Links lead through TUN devices instead of UDP sockets. */
+  readonly tun?: TunAddresses;
+  /** Puts a recorder around a link. */
+  readonly record?: (link: PortedLink) => PortedLink;
+  /** Nobody uses the network: it has closed its links, and is not used again. Absent: it stays. */
+  readonly onIdle?: () => void;
 }
 
 /** The interfaces of one host. */
 export class Network implements PortObserver {
+  /** Present where links lead through TUN devices. */
+  readonly tun: TunAddresses | undefined;
   readonly #driver: Driver;
   readonly #mtu: number | undefined;
+  readonly #record: (link: PortedLink) => PortedLink;
+  readonly #onIdle: (() => void) | undefined;
   readonly #list: AddressLister;
   readonly #byAddress: Map<string, NetworkInterface> = new Map();
   readonly #byId: Map<number, NetworkInterface> = new Map();
   readonly #owners: Map<string, PortOwner> = new Map();
   readonly #observers: Set<AddressObserver> = new Set();
   readonly #alarm: Alarm = new Alarm(() => this.#poll());
+  readonly #idleAlarm: Alarm = new Alarm(() => this.#closeWhenIdle());
+  #users = 0;
   #retired: { readonly over: NetworkInterface; readonly localPort: number }[] = [];
   #known: LocalAddress[] = [];
   #wallMinusMonotonicMs = 0;
@@ -57,12 +71,26 @@ export class Network implements PortObserver {
     this.#driver = options.driver;
     this.#mtu = options.mtu;
     this.#list = options.addresses ?? localAddresses;
+    this.tun = options.tun;
+    this.#record = options.record ?? (link => link);
+    this.#onIdle = options.onIdle;
     options.driver.observePorts(this);
   }
 
   /** How often the machine was found to have slept. */
   get wakes(): number {
     return this.#wakes;
+  }
+
+  /** Somebody uses the network, until `leave`. */
+  enter(): void {
+    this.#users++;
+    this.#idleAlarm.cancel();
+  }
+
+  leave(): void {
+    this.#users--;
+    if (this.#users === 0 && this.#onIdle !== undefined) this.#idleAlarm.set(IDLE_MS);
   }
 
   /** The addresses this machine has now. */
@@ -74,7 +102,7 @@ export class Network implements PortObserver {
   interfaceFor(address: string): NetworkInterface {
     const known = this.#byAddress.get(address);
     if (known !== undefined) return known;
-    const link = new UdpLink({ address, ...(this.#mtu === undefined ? {} : { mtu: this.#mtu }) });
+    const link = this.#record(this.#openLink(address));
     const opened = { id: this.#driver.attach(link), address, link };
     this.#byAddress.set(address, opened);
     this.#byId.set(opened.id, opened);
@@ -88,13 +116,14 @@ export class Network implements PortObserver {
   /** Opens a flow of `owner`'s; resolves to its local port. */
   async openFlow(over: NetworkInterface, remote: RemoteEndpoint, owner: PortOwner): Promise<number> {
     const localPort = await over.link.openFlow(remote);
-    this.#owners.set(keyOf(over.id, localPort), owner);
+    this.handFlow(over, localPort, owner);
     return localPort;
   }
 
   /** Whoever opened a flow hands it on. */
   handFlow(over: NetworkInterface, localPort: number, owner: PortOwner): void {
-    this.#owners.set(keyOf(over.id, localPort), owner);
+    // Port 0 is one that the host chooses: nobody but the host hears of it.
+    if (localPort !== 0) this.#owners.set(keyOf(over.id, localPort), owner);
   }
 
   /** Gives back a port that the host was never told of. */
@@ -165,6 +194,24 @@ export class Network implements PortObserver {
     }
   }
 
+  #openLink(address: string): PortedLink {
+    if (this.tun !== undefined) return this.tun.open(address);
+    return new UdpLink({ address, ...(this.#mtu === undefined ? {} : { mtu: this.#mtu }) });
+  }
+
+  #closeWhenIdle(): void {
+    if (this.#users > 0) return;
+    for (const _ of this.#driver.host.connections) {
+      this.#idleAlarm.set(IDLE_MS);
+      return;
+    }
+    this.#alarm.cancel();
+    for (const { id } of this.#byId.values()) this.#driver.detach(id);
+    this.#byAddress.clear();
+    this.#byId.clear();
+    this.#onIdle?.();
+  }
+
   #vanish(local: LocalAddress): void {
     const gone = this.#byAddress.get(local.address);
     if (gone !== undefined) {
@@ -227,4 +274,5 @@ function addCounters(sums: Record<string, number>, link: Link): void {
 }
 
 const POLL_MS = 2000;
+const IDLE_MS = 250;
 const SLEEP_MS = 5000;

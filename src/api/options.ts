@@ -7,7 +7,7 @@
 
 import type { LookupFunction } from 'node:net';
 import type { ConnectOptions as HostConnectOptions } from '../host/index.ts';
-import type { PathOption } from './addresses.ts';
+import { describeAddress, type PathOption } from './addresses.ts';
 import { MptcpError } from './errors.ts';
 
 /** Settings of the protocol; see `Config` of `mptcp/core`. */
@@ -51,8 +51,12 @@ export interface ConnectOptions extends SocketOptions {
   readonly mtu?: number;
   /** Milliseconds before an unanswered connect fails with ETIMEDOUT; 10,000 unless told. */
   readonly connectTimeoutMs?: number;
-  /** The carrier; only 'udp' (TCP-in-UDP) exists so far. */
-  readonly link?: 'udp';
+  /** The carrier: 'udp' (TCP-in-UDP) unless told, or 'tun' (TCP through a TUN device; Linux). */
+  readonly link?: 'udp' | 'tun';
+  /** With `link: 'tun'`: the TUN device of every path that names none, to be made if it is not there. */
+  readonly device?: string;
+  /** A file to record packets into, as pcapng. */
+  readonly pcap?: string;
   /** Settings of the protocol. */
   readonly config?: ProtocolConfig;
 }
@@ -69,12 +73,15 @@ export interface ServerOptions {
   /** Addresses told to clients as further ways here; none unless told. */
   readonly advertise?: readonly { readonly host: string; readonly port?: number }[];
   /** Listen on these addresses or devices instead of all. */
-  readonly paths?: readonly { readonly local: string }[];
+  readonly paths?: readonly { readonly local: string; readonly device?: string }[];
   /** False: plain TCP only. */
   readonly multipath?: boolean;
   readonly checksum?: boolean;
   readonly mtu?: number;
-  readonly link?: 'udp';
+  /** As for `connect`. */
+  readonly link?: 'udp' | 'tun';
+  readonly device?: string;
+  readonly pcap?: string;
   readonly config?: ProtocolConfig;
 }
 
@@ -127,6 +134,7 @@ export function connectArguments(args: readonly unknown[]): {
     given['paths'] = [{ local: given['localAddress'] }];
   }
   checkAll(given, CONNECT_CHECKS);
+  checkTun(given);
   return { options: given as unknown as ConnectOptions, listener };
 }
 
@@ -160,6 +168,7 @@ export function checkServerOptions(options: unknown): asserts options is ServerO
     throw invalidType('options', options, 'an object');
   }
   checkAll(options as Record<string, unknown>, SERVER_CHECKS);
+  checkTun(options as Record<string, unknown>);
 }
 
 /** Throws unless this is a path. */
@@ -197,10 +206,10 @@ function checkAll(given: Record<string, unknown>, checks: Record<string, OptionC
   for (const [name, { expected, valid }] of Object.entries(checks)) {
     if (given[name] !== undefined) check(prefix + name, given[name], expected, valid);
   }
-  if (given['link'] !== undefined && given['link'] !== 'udp') {
+  if (given['link'] !== undefined && given['link'] !== 'udp' && given['link'] !== 'tun') {
     throw new MptcpError('ERR_MPTCP_UNKNOWN_LINK', {
       sentence: `option "link" is ${show(given['link'])}`,
-      remedy: "only 'udp' (TCP-in-UDP) exists so far; leave the option out",
+      remedy: "it must be 'udp' (TCP-in-UDP) or 'tun' (TCP through a TUN device); or leave it out",
     });
   }
   const { paths, advertise } = given;
@@ -211,6 +220,36 @@ function checkAll(given: Record<string, unknown>, checks: Record<string, OptionC
       throw invalidType(`advertise[${i}]`, endpoint, "an object like { host: '192.0.2.9', port: 443 }");
     }
     checkEndpoint(`advertise[${i}]`, endpoint, false);
+  }
+}
+
+/** Over TUN nothing can be guessed: our addresses are not the system's. */
+function checkTun({ link, device, paths }: Record<string, unknown>): void {
+  if (link !== 'tun') {
+    if (device === undefined) return;
+    throw new MptcpError('ERR_INVALID_ARG_VALUE', {
+      sentence: `option "device" is ${show(device)} without link: 'tun'`,
+      remedy: 'a path over UDP names its device with "local"',
+    });
+  }
+  if (paths === undefined) {
+    throw new MptcpError('ERR_INVALID_ARG_VALUE', {
+      sentence: "link: 'tun' needs the addresses of our stack",
+      remedy: "name them with \"paths\", like [{ local: '10.7.0.2', device: 'tun0' }]",
+    });
+  }
+  for (const [i, path] of (paths as PathOption[]).entries()) {
+    if (describeAddress(path.local, '') === undefined) {
+      throw new MptcpError('ERR_INVALID_ARG_VALUE', {
+        sentence: `option "paths[${i}].local" is ${show(path.local)}`,
+        remedy: 'with link: \'tun\' it must be an IP address, and the device goes into "device"',
+      });
+    }
+    if (path.device !== undefined || device !== undefined) continue;
+    throw new MptcpError('ERR_INVALID_ARG_VALUE', {
+      sentence: `paths[${i}] (${show(path.local)}) is on no device`,
+      remedy: 'name the TUN device with the option "device"',
+    });
   }
 }
 
@@ -296,6 +335,8 @@ const OBJECT: OptionCheck = {
   expected: 'an object of settings',
   valid: value => typeof value === 'object' && value !== null,
 };
+const DEVICE: OptionCheck = { expected: 'the name of a TUN device', valid: isText };
+const FILE: OptionCheck = { expected: 'the name of a file', valid: isText };
 const SIGNAL: OptionCheck = { expected: 'an AbortSignal', valid: isSignal };
 const PATHS: OptionCheck = {
   expected: "an array with at least one path, like [{ local: '192.0.2.1' }, { local: 'wlan0' }]",
@@ -316,6 +357,8 @@ const CONNECT_CHECKS: Record<string, OptionCheck> = {
   checksum: BOOLEAN,
   mtu: MTU,
   signal: SIGNAL,
+  device: DEVICE,
+  pcap: FILE,
   config: OBJECT,
 };
 
@@ -334,11 +377,14 @@ const SERVER_CHECKS: Record<string, OptionCheck> = {
   multipath: BOOLEAN,
   checksum: BOOLEAN,
   mtu: MTU,
+  device: DEVICE,
+  pcap: FILE,
   config: OBJECT,
 };
 
 const PATH_CHECKS: Record<string, OptionCheck> = {
   name: { expected: 'a name', valid: isText },
+  device: DEVICE,
   backup: BOOLEAN,
   cost: {
     expected: 'a number from 0 up',

@@ -17,9 +17,15 @@ export async function plannedPath(path: PathOption, session: Session): Promise<P
     const [{ address }] = await resolveHost({ host: remote.host });
     spec = { ...rest, remote: { address, port: remote.port } };
   }
-  const addresses = session.network.addresses();
-  checkDevices([path], addresses);
-  const [planned] = new PathPlan([spec], session.connection.remote).paths(addresses);
+  const { network, connection } = session;
+  const addresses = network.addresses();
+  if (network.tun === undefined) {
+    checkDevices([path], addresses);
+  } else {
+    network.tun.place(path, network.tun.deviceOf(connection.local.address));
+    network.interfaceFor(path.local);
+  }
+  const [planned] = new PathPlan([spec], connection.remote).paths(addresses);
   if (planned !== undefined) return planned;
   throw new MptcpError('ERR_MPTCP_NO_PATH', {
     sentence: `"${path.local}" has no address of the peer's family`,

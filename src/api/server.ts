@@ -141,25 +141,25 @@ export class Server extends EventEmitter implements EndpointOwner {
     options: { port: number; host?: string; backlog?: number; ipv6Only?: boolean },
     generation: number,
   ): Promise<void> {
-    const { mtu, checksum, config, advertise, multipath } = this.#options;
-    const stack = stackFor({
-      ...(mtu === undefined ? {} : { mtu }),
-      ...(config === undefined && checksum === undefined
+    const { link, mtu, pcap, checksum, config, advertise, multipath } = this.#options;
+    const settings =
+      config === undefined && checksum === undefined
         ? {}
-        : { config: { ...config, ...(checksum === undefined ? {} : { checksum }) } }),
-    });
+        : { config: { ...config, ...(checksum === undefined ? {} : { checksum }) } };
+    const stack = stackFor({ link, mtu, pcap, ...settings });
+    stack.network.enter();
     const [chosen, advertised] = await Promise.all([
       this.#chooseAddresses(stack, options),
       Promise.all((advertise ?? []).map(endpoint => resolveEndpoint(endpoint))),
-    ]);
+    ]).finally(() => stack.network.leave());
     if (generation !== this.#generation) return;
     const ports = new ListeningPorts({ stack, port: options.port, ...chosen });
-    await ports.open();
-    if (generation !== this.#generation) {
-      ports.close();
-      return;
-    }
     try {
+      await ports.open();
+      if (generation !== this.#generation) {
+        ports.close();
+        return;
+      }
       this.#listener = stack.driver.host.listen({
         port: ports.port,
         ...(chosen.only === undefined ? {} : { address: chosen.only.replace(/%.*$/, '') }),
@@ -186,11 +186,15 @@ export class Server extends EventEmitter implements EndpointOwner {
     stack: Stack,
     options: { host?: string; ipv6Only?: boolean },
   ): Promise<{ accepts: (local: LocalAddress) => boolean; first: string[]; named: string; only?: string }> {
-    const { paths } = this.#options;
+    const { paths, device } = this.#options;
     const { host } = options;
-    if (host === undefined && paths !== undefined) {
+    if (stack.network.tun !== undefined) {
+      for (const path of paths ?? []) stack.network.tun.place(path, device);
+    }
+    const everywhere = host === undefined || (stack.network.tun !== undefined && WILDCARDS.has(host));
+    if (everywhere && paths !== undefined) {
       const addresses = stack.network.addresses();
-      checkDevices(paths, addresses);
+      if (stack.network.tun === undefined) checkDevices(paths, addresses);
       const accepts = (local: LocalAddress) => paths.some(path => isPathOver(path.local, local));
       const literal = paths.map(path => path.local).filter(local => describeAddress(local, '') !== undefined);
       return { accepts, first: literal, named: literal[0] ?? '0.0.0.0' };
@@ -308,3 +312,6 @@ function listenError(error: unknown, host: string | undefined, port: number): Er
     ...(error instanceof Error ? { cause: error } : {}),
   });
 }
+
+/** The names of "every address", of both families. */
+const WILDCARDS: ReadonlySet<string> = new Set(['::', '0.0.0.0']);

@@ -59,6 +59,7 @@ export class Session implements EndpointOwner, AddressObserver, PortOwner {
     this.#plan = options.plan;
     this.connection.userData = this;
     this.driver.hold();
+    this.network.enter();
     if (this.#plan !== undefined) this.network.observe(this);
   }
 
@@ -194,6 +195,7 @@ export class Session implements EndpointOwner, AddressObserver, PortOwner {
     this.#over = true;
     this.#linger?.cancel();
     this.unref();
+    this.network.leave();
     if (this.#plan !== undefined) this.network.unobserve(this);
   }
 }

@@ -1,19 +1,24 @@
 // The protocol stack of this process: one host, its driver and its network, made when first needed.
 //
 // Decides: that all clients and servers with the same settings share one (a connection to oneself then never
-// leaves the process's own tables), and where entropy and hashes come from.
+// leaves the process's own tables), where entropy and hashes come from, and that a stack which holds on to
+// something others could want – a device, a file – goes when nobody uses it any more.
 // Walk: api/connector and api/server begin here.
 
 import { createHash, createHmac, randomFillSync } from 'node:crypto';
 import { Host } from '../host/index.ts';
+import { captureFileAt } from './capture-file.ts';
 import { Driver } from './driver.ts';
 import { Network } from './network.ts';
 import type { ProtocolConfig } from './options.ts';
+import { TunAddresses } from './tun-addresses.ts';
 
 /** What distinguishes one stack from another. */
 export interface StackSettings {
-  readonly mtu?: number;
-  readonly config?: ProtocolConfig;
+  readonly link?: 'udp' | 'tun' | undefined;
+  readonly mtu?: number | undefined;
+  readonly pcap?: string | undefined;
+  readonly config?: ProtocolConfig | undefined;
 }
 
 /** A host that runs. */
@@ -24,16 +29,19 @@ export interface Stack {
 
 /** The stack for these settings; the same one for the same settings. */
 export function stackFor(settings: StackSettings): Stack {
-  const key = JSON.stringify([settings.mtu ?? 0, Object.entries(settings.config ?? {}).sort()]);
+  const { link, mtu, pcap, config } = settings;
+  const key = JSON.stringify([link ?? 'udp', mtu ?? 0, pcap ?? '', Object.entries(config ?? {}).sort()]);
   let stack = stacks.get(key);
   if (stack === undefined) {
-    stack = makeStack(settings);
+    stack = makeStack(settings, () => stacks.delete(key));
     stacks.set(key, stack);
   }
   return stack;
 }
 
-function makeStack(settings: StackSettings): Stack {
+function makeStack({ link, mtu, pcap, config }: StackSettings, forget: () => void): Stack {
+  const overTun = link === 'tun';
+  const file = pcap === undefined ? undefined : captureFileAt(pcap);
   const host = new Host({
     entropy: {
       randomBytes: into => {
@@ -42,11 +50,22 @@ function makeStack(settings: StackSettings): Stack {
       sha256: data => createHash('sha256').update(data).digest(),
       hmacSha256: (key, data) => createHmac('sha256', key).update(data).digest(),
     },
-    config: { subflowKeepAliveMs: NAT_KEEPALIVE_MS, ...settings.config },
-    externalPorts: true,
+    config: overTun ? { ...config } : { subflowKeepAliveMs: NAT_KEEPALIVE_MS, ...config },
+    externalPorts: !overTun,
   });
   const driver = new Driver(host);
-  const network = new Network({ driver, ...(settings.mtu === undefined ? {} : { mtu: settings.mtu }) });
+  const onIdle = (): void => {
+    forget();
+    file?.release();
+  };
+  const network = new Network({
+    driver,
+    ...(mtu === undefined ? {} : { mtu }),
+    ...(overTun ? { tun: new TunAddresses(mtu), addresses: () => [] } : {}),
+    ...(file === undefined ? {} : { record: opened => file.capture.record(opened) }),
+    // What a udp link holds, it gives back port by port.
+    ...(overTun || file !== undefined ? { onIdle } : {}),
+  });
   return { driver, network };
 }
 

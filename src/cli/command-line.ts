@@ -17,6 +17,7 @@ const mistakes: ReadonlySet<string> = new Set([
   'EADDRNOTAVAIL',
   'EACCES',
   'ENOTFOUND',
+  'ERR_MPTCP_CAPTURE',
   'ERR_MPTCP_UNKNOWN_INTERFACE',
   'ERR_MPTCP_NO_PATH',
 ]);
@@ -61,6 +62,13 @@ export function wholeNumber(
     throw new UsageError(`${name} has to be a whole number from ${min} to ${max}, not "${text}"`);
   }
   return value;
+}
+
+/** The option of the API that `--pcap` stands for. */
+export function captureOption(file: string | undefined): { pcap?: string } {
+  if (file === undefined) return {};
+  if (file === '') throw new UsageError('--pcap needs the name of a file');
+  return { pcap: file };
 }
 
 export function codeOf(error: unknown): string {

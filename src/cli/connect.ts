@@ -1,11 +1,12 @@
-// `mptcp connect HOST PORT [--path …]…`: a connection, joined to standard input and output. Next: join.ts.
+// `mptcp connect HOST PORT`: a connection, joined to standard input and output. Next: join.ts.
 
 import { once } from 'node:events';
 import { connect } from '../api/index.ts';
-import { atMostPositionals, readArguments, UsageError, wholeNumber } from './command-line.ts';
+import { atMostPositionals, captureOption, readArguments, UsageError, wholeNumber } from './command-line.ts';
 import { address, Interrupt, join, teller } from './join.ts';
 
-export const usage: string = `mptcp connect HOST PORT [--path ADDR_OR_DEVICE[,backup]]... [--quiet]
+export const usage: string = `mptcp connect HOST PORT [--path ADDR_OR_DEVICE[,backup]]... [--pcap FILE]
+              [--quiet]
 
 Opens a connection, copies standard input to it and what it brings to standard output, and ends when both
 sides have finished. The connection is Multipath TCP in UDP: the other end is "mptcp listen".
@@ -15,6 +16,7 @@ sides have finished. The connection is Multipath TCP in UDP: the other end is "m
   --path PATH   a local address or network device to use, and whether only as a backup (192.0.2.1, wlan0,
                 wwan0,backup); may be given many times, the first one opens the connection
                 (default: every usable address of this machine)
+  --pcap FILE   record every packet, as pcapng, for Wireshark and tcpdump: TCP in UDP as the TCP it carries
   --quiet       say nothing on standard error unless it is an error
 
 Nothing is encrypted.
@@ -28,6 +30,7 @@ export interface PathArgument {
 export async function run(args: string[]): Promise<number> {
   const { values, positionals } = readArguments(args, {
     path: { type: 'string', multiple: true },
+    pcap: { type: 'string' },
     quiet: { type: 'boolean', default: false },
   });
   atMostPositionals(positionals, 2);
@@ -37,7 +40,8 @@ export async function run(args: string[]): Promise<number> {
   const paths = values.path?.map(readPath);
   const say = teller(values.quiet);
   const interrupt = new Interrupt();
-  const socket = connect({ host, port, allowHalfOpen: true, ...(paths && { paths }) });
+  const pcap = captureOption(values.pcap);
+  const socket = connect({ host, port, allowHalfOpen: true, ...(paths && { paths }), ...pcap });
   await once(socket, 'connect');
   say(`connected to ${address({ address: socket.remoteAddress ?? host, port: socket.remotePort ?? port })}`);
   return join(socket, interrupt, say);

@@ -1,14 +1,21 @@
 // `mptcp demo [FILE]`: what `npm start` runs. Reads the command line, lets demo/conductor.ts conduct the
 // transfer, and shows it: as it goes (demo/screen.ts), and what came of it (demo/result.ts).
 
-import { accessSync, constants, statSync } from 'node:fs';
-import { atMostPositionals, messageOf, readArguments, UsageError, wholeNumber } from './command-line.ts';
+import { accessSync, closeSync, constants, openSync, statSync } from 'node:fs';
+import {
+  atMostPositionals,
+  captureOption,
+  messageOf,
+  readArguments,
+  UsageError,
+  wholeNumber,
+} from './command-line.ts';
 import { conduct, type DemoView } from './demo/conductor.ts';
 import { describe, networks } from './demo/networks.ts';
 import { resultLines } from './demo/result.ts';
 import { openView } from './demo/screen.ts';
 
-export const usage: string = `mptcp demo [FILE] [--cut NETWORK] [--size MEGABYTES] [--json]
+export const usage: string = `mptcp demo [FILE] [--cut NETWORK] [--size MEGABYTES] [--pcap FILE] [--json]
 
 Sends FILE from one process to another over two emulated networks on this machine, both at once, and cuts one
 of them off on the way without telling anybody.
@@ -17,6 +24,7 @@ of them off on the way without telling anybody.
                      (default: the running Node executable)
   --cut NETWORK      the network to lose from 40 % to 70 % of the bytes: wifi (default), lte, none
   --size MEGABYTES   send this much instead, repeating or cutting FILE
+  --pcap FILE        record the packets of the sending process, as pcapng, for Wireshark and tcpdump
   --json             print one object at the end and nothing else
 
 ${networks.map(network => `  ${network.name.padEnd(6)} ${describe(network)}`).join('\n')}
@@ -32,6 +40,7 @@ export async function run(args: string[]): Promise<number> {
   const { values, positionals } = readArguments(args, {
     cut: { type: 'string', default: 'wifi' },
     size: { type: 'string' },
+    pcap: { type: 'string' },
     json: { type: 'boolean', default: false },
   });
   atMostPositionals(positionals, 1);
@@ -46,13 +55,15 @@ export async function run(args: string[]): Promise<number> {
     values.size === undefined
       ? sizeToSend(fileBytes)
       : megabyte * wholeNumber(values.size, { name: '--size', min: 1, max: 100_000 });
+  const capture = captureOption(values.pcap);
+  if (capture.pcap !== undefined) checkWritable(capture.pcap);
   const stop = new AbortController();
   const signals: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
   const onSignal = (signal: NodeJS.Signals): void => stop.abort(signal);
   for (const signal of signals) process.on(signal, onSignal);
   const view: DemoView = values.json ? { progress() {}, event() {}, close() {} } : openView(process.stdout);
   try {
-    const result = await conduct({ file, bytes, cut, view, signal: stop.signal });
+    const result = await conduct({ file, bytes, cut, view, signal: stop.signal, ...capture });
     view.close();
     process.stdout.write(values.json ? `${JSON.stringify(result)}\n` : resultLines(result).join('\n'));
     return result.intact ? 0 : 1;
@@ -79,6 +90,15 @@ function readableSize(file: string): number {
     const why =
       code === 'ENOENT' ? 'there is no such file' : code === 'EACCES' ? 'not allowed' : messageOf(error);
     throw new UsageError(`cannot read ${file}: ${why}`);
+  }
+}
+
+/** Here, because the process that will write it can only fail. */
+function checkWritable(file: string): void {
+  try {
+    closeSync(openSync(file, 'w'));
+  } catch (error) {
+    throw new UsageError(`cannot write ${file}: ${messageOf(error)}`);
   }
 }
 

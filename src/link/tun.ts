@@ -69,6 +69,11 @@ export class Tun {
     return link;
   }
 
+  /** Let go, by whoever opened it or because the device is gone. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   /** Lets the device go, and with it every link on it. */
   close(): void {
     this.#closed = true;

@@ -45,7 +45,22 @@ const BAD_CONNECTS: readonly Bad[] = [
   ],
   ['timeout 0', 'ERR_OUT_OF_RANGE', ['connectTimeoutMs', '0'], [{ port: 9, connectTimeoutMs: 0 }]],
   ['idle timeout', 'ERR_INVALID_ARG_TYPE', ['timeout', '"1s"'], [{ port: 9, timeout: '1s' }]],
-  ['link tun', 'ERR_MPTCP_UNKNOWN_LINK', ['"tun"', "'udp'"], [{ port: 9, link: 'tun' }]],
+  ['link quic', 'ERR_MPTCP_UNKNOWN_LINK', ['"quic"', "'udp'", "'tun'"], [{ port: 9, link: 'quic' }]],
+  ['tun without paths', 'ERR_INVALID_ARG_VALUE', ['tun', 'paths'], [{ port: 9, link: 'tun', device: 't0' }]],
+  [
+    'tun without a device',
+    'ERR_INVALID_ARG_VALUE',
+    ['paths[0]', '10.7.0.2', 'device'],
+    [{ port: 9, link: 'tun', paths: [{ local: '10.7.0.2' }] }],
+  ],
+  [
+    'tun with a device as address',
+    'ERR_INVALID_ARG_VALUE',
+    ['paths[0].local', 'tun0', 'IP address'],
+    [{ port: 9, link: 'tun', paths: [{ local: 'tun0' }] }],
+  ],
+  ['a device over UDP', 'ERR_INVALID_ARG_VALUE', ['device', 'tun0'], [{ port: 9, device: 'tun0' }]],
+  ['pcap 1', 'ERR_OUT_OF_RANGE', ['pcap', '1', 'file'], [{ port: 9, pcap: 1 }]],
   ['signal', 'ERR_INVALID_ARG_TYPE', ['signal', 'AbortSignal'], [{ port: 9, signal: {} }]],
   ['localPort', 'ERR_INVALID_ARG_VALUE', ['localPort', '5', 'paths'], [{ port: 9, localPort: 5 }]],
 ];

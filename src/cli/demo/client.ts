@@ -8,13 +8,14 @@ import { connect, type SubflowStatus } from '../../api/index.ts';
 import { perform, report } from './actor.ts';
 import type { ClientOrders, Fallback, PathReport } from './messages.ts';
 
-perform<ClientOrders>(async ({ file, bytes, paths }) => {
+perform<ClientOrders>(async ({ file, bytes, paths, pcap }) => {
   const [first] = paths;
   if (!first) throw new Error('there is no path to send on');
   const socket = connect({
     host: '127.0.0.1',
     port: first.port,
     allowHalfOpen: true,
+    ...(pcap === undefined ? {} : { pcap }),
     paths: paths.map(({ name, port }) => ({ local: '127.0.0.1', name, remote: { host: '127.0.0.1', port } })),
   });
   const ledger = new PathLedger(paths.map(path => path.name));

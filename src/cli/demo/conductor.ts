@@ -41,6 +41,8 @@ export interface Performance {
   /** Index of the network to cut, -1 for none. */
   cut: number;
   view: DemoView;
+  /** A file for the client's packets. */
+  pcap?: string;
   signal: AbortSignal;
 }
 
@@ -86,7 +88,8 @@ async function play(performance: Performance, actors: Actor[]): Promise<DemoResu
   const received = server.next('received');
   const sent = client.next('sent');
   const paths = networks.map(({ name }, index) => ({ name, port: ports[index] ?? 0 }));
-  client.tell({ type: 'orders', orders: { file: performance.file, bytes: performance.bytes, paths } });
+  const { file, bytes, pcap } = performance;
+  client.tell({ type: 'orders', orders: { file, bytes, paths, ...(pcap === undefined ? {} : { pcap }) } });
 
   const everyone = Promise.race(actors.map(actor => actor.failure));
   const arrival = await Promise.race([received, everyone, scene.silence]).finally(() => scene.end());

@@ -12,6 +12,8 @@ export interface ClientOrders {
   bytes: number;
   /** One for each network, the first for the connection to begin on. */
   paths: { name: string; port: number }[];
+  /** A file to record packets into. */
+  pcap?: string;
 }
 
 export interface RelayOrders {
