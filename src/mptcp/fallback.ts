@@ -332,8 +332,10 @@ export function plainlyAsked(subflow: Subflow, segment: Segment, ssn: number, no
   const old = ssn + segment.payloadLength <= tcb.rcvNxt && !subflow.dataAckSeen;
   if ((!marked && !old) || ssn > tcb.rcvNxt || !connection.confirmed) return;
   if (!isSingle(subflow) || subflow.peerRepeated || hasUnplaceable(subflow)) return;
-  // Where options come along, an outage may be over, or ours do not get back: asked twice, it is the latter.
-  if (now - subflow.optionsMs < EARLIEST_REPEAT_MS && !(now - subflow.questionMs >= EARLIEST_REPEAT_MS)) {
+  // Where options come along, an outage may be over, or ours do not get back: asked again when our answer to
+  // the first question should have been there, it is the latter.
+  const again = now - subflow.questionMs >= tcb.rtt.rtoMs;
+  if (now - subflow.optionsMs < EARLIEST_REPEAT_MS && !again) {
     subflow.questionMs = Math.min(subflow.questionMs, now);
     return;
   }

@@ -108,6 +108,8 @@ export function joinRequested(
   if (subflow === null) return ResetReason.RESOURCES;
   subflow.remoteAddressId = segment.joinAddressId;
   subflow.remoteBackup = segment.joinBackup;
+  // The peer counts it as one from our answer on, and no longer goes on as TCP.
+  connection.everMultiple = true;
   openPassive(subflow.tcb, segment, now);
   return -1;
 }
