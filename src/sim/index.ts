@@ -23,7 +23,17 @@
  * runs many, `replay` shows one packet by packet.
  */
 
-export { LINK_PROFILES, type LinkProfile, PathModel, type PathOptions, Random } from '../netmodel/index.ts';
+export {
+  LINK_PROFILES,
+  type LinkProfile,
+  MIDDLEBOX_ROWS,
+  type MiddleboxPlan,
+  type MiddleboxRow,
+  type MiddleboxVariant,
+  PathModel,
+  type PathOptions,
+  Random,
+} from '../netmodel/index.ts';
 export {
   Application,
   type ApplicationContext,

@@ -124,6 +124,9 @@ function planOf({ row, variant, traffic, paths, at, checksum }: Cell): WorldPlan
     plan.hosts[1].interfaces.push({ ...plan.hosts[1].interfaces[0], address: '10.2.1.1' });
     connection.advertise = [1];
   }
+  for (const application of [connection.clientApplication, connection.serverApplication]) {
+    application.keepAliveMs = variant.keepAliveMs ?? 0;
+  }
   plan.horizonMs = PATIENCE_MS;
   return plan;
 }

@@ -27,7 +27,8 @@ const GAPS: readonly Gap[] = [
   },
   {
     row: '29f',
-    only: ({ paths, traffic }) => paths === 1 && traffic === 'down',
+    only: ({ paths, traffic, variant }) =>
+      paths === 1 && traffic === 'down' && variant.keepAliveMs === undefined,
     reason:
       'only what the client sends makes a new mapping, and this client has nothing to send; plain TCP hangs too, ' +
       'and keep-alives shorter than the translator’s patience prevent it',

@@ -22,6 +22,8 @@ export interface MiddleboxVariant {
   readonly alters?: 'bytes' | 'length';
   /** The applications fall silent for so long half-way. */
   readonly pauseMs?: number;
+  /** Both ends send keep-alives after so long. */
+  readonly keepAliveMs?: number;
 }
 
 export interface MiddleboxRow {
@@ -401,6 +403,13 @@ const furtherRows: readonly MiddleboxRow[] = [
         boxes: [{ type: 'translate', address: '10.9.9.9', idleMs: 1_000 }],
         on: 'each',
         pauseMs: 1_500,
+      },
+      {
+        name: 'after 1 s, kept alive',
+        boxes: [{ type: 'translate', address: '10.9.9.9', idleMs: 1_000 }],
+        on: 'each',
+        pauseMs: 1_500,
+        keepAliveMs: 400,
       },
     ],
   },
