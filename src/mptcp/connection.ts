@@ -236,6 +236,10 @@ export class MultipathConnection implements ByteStream {
     if (this.fastclose !== null && this.fastclose.deadlineMs <= now) fastcloseTimeout(this, now);
     this.signals.expire(now, this.env.config.addAddrRetries);
     this.paths.run(now);
+    if (this.lonelyMs <= now && this.subflows.some(s => s.isOpen && now - s.flightMs >= SETTLED_MS)) {
+      // Joined and idle since: nothing had to be said on it yet.
+      this.lonelyMs = Infinity;
+    }
     if (this.lonelyMs <= now) {
       this.lonelyMs = Infinity;
       this.finish({
@@ -459,3 +463,6 @@ export class MultipathConnection implements ByteStream {
     if (this.isDone && this.subflows.length === 0) this.sendBuffer.discard();
   }
 }
+
+/** An open subflow that nobody has reset for so long is there to stay. */
+const SETTLED_MS = 5_000;

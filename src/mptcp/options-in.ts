@@ -99,6 +99,8 @@ function dataSequenceSignal(
 ): boolean {
   const connection = subflow.connection;
   const flags = segment.dssFlags;
+  // A subflow counts as company when options come through on it, not when its handshake does.
+  if (subflow.isOpen) connection.lonelyMs = Infinity;
   if ((flags & DssFlag.DATA_ACK) !== 0) {
     // RFC 8684 §3.7 asks for a DATA_ACK of data; one that only acknowledges the handshake proves nothing.
     if (ack > 1) subflow.dataAckSeen = true;

@@ -24,7 +24,6 @@ export function initialEstablished(connection: MultipathConnection, subflow: Sub
 export function subflowActive(connection: MultipathConnection, subflow: Subflow, now: number): void {
   subflow.stage = Stage.ACTIVE;
   connection.everMultiple = true;
-  connection.lonelyMs = Infinity;
   afterEstablished(connection, subflow, now);
   connection.paths.subflowActive(subflow, now);
   for (const other of [...connection.subflows]) {
