@@ -30,6 +30,10 @@ const commands: Readonly<Record<string, Entry>> = {
     summary: 'open a connection and join it to standard input and output',
     load: () => import('./connect.ts'),
   },
+  tun: {
+    summary: 'set up TUN devices; let kernel servers be reached by TCP in UDP',
+    load: () => import('./tun.ts'),
+  },
   sim: {
     summary: 'run random networks in virtual time and check what arrives',
     load: () => import('./sim.ts'),

@@ -7,6 +7,7 @@ export {
   type LinkProfileName,
   type PathOptions,
 } from '../netmodel/index.ts';
+export { startTranslator, type Translator, type TranslatorOptions } from './tun-translator.ts';
 export {
   type Relay,
   type RelayDirectionStats,

@@ -20,7 +20,7 @@ describe('help', () => {
     const { code, stdout, stderr } = await runCommand(t, ['--help']);
     assert.equal(code, 0);
     assert.equal(stderr, '');
-    for (const name of ['demo', 'listen', 'connect', 'sim'])
+    for (const name of ['demo', 'listen', 'connect', 'tun', 'sim'])
       assert.match(stdout.toString(), new RegExp(`mptcp ${name} `));
     assert.match(stdout.toString(), /does not encrypt/);
   });
@@ -31,7 +31,7 @@ describe('help', () => {
     assert.match(stdout.toString(), /mptcp demo/);
   });
 
-  for (const name of ['demo', 'listen', 'connect', 'sim']) {
+  for (const name of ['demo', 'listen', 'connect', 'tun', 'sim']) {
     for (const args of [
       [name, '--help'],
       ['help', name],
@@ -77,6 +77,9 @@ describe('what cannot be gets one line and exit code 2', () => {
     [['connect', '127.0.0.1', '9', '--path', ',backup'], /--path needs an address or a device/],
     [['connect', '127.0.0.1', '9', '--path', '127.0.0.1,fast'], /--path knows "backup", not "fast"/],
     [['connect', '127.0.0.1', '9', '--path', 'nosuch0'], /nosuch0/],
+    [['tun'], /tun takes up, down or translate, not ""/],
+    [['tun', 'up'], /NAME is missing/],
+    [['tun', 'up', 'a-very-long-name-for-it'], /no name for a device/],
     [['sim', '--seeds', 'many'], /--seeds has to be a whole number/],
     [['sim', '--jobs', '0'], /--jobs has to be a whole number/],
   ];

@@ -22,8 +22,14 @@ export class Command {
   stderr = '';
   readonly #waiting = new Set<() => void>();
 
-  constructor(t: TestContext, args: readonly string[]) {
-    this.child = spawn(process.execPath, [main, ...args], {
+  /** `program`: what runs the command, when that is not this Node alone. */
+  constructor(
+    t: TestContext,
+    args: readonly string[],
+    program: readonly string[] = [process.execPath, main],
+  ) {
+    const [file = '', ...before] = program;
+    this.child = spawn(file, [...before, ...args], {
       stdio: 'pipe',
       env: { ...process.env, TERM: 'dumb' },
     });
