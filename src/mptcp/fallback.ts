@@ -3,7 +3,7 @@
 // Falling back swaps the object in the TCP extension slot for a plain stream over the same buffers.
 // Before: handshake, options-in, receive. After: tcp/plain-stream.
 
-import { PlainStream, type PlainStreamOptions, Timer, transmitAck } from '../tcp/index.ts';
+import { PlainStream, type PlainStreamOptions, transmitAck } from '../tcp/index.ts';
 import { DssFlag, Mp, type Segment } from '../wire/index.ts';
 import type { MultipathConnection } from './connection.ts';
 import type { FallbackInfo } from './observation.ts';
@@ -32,10 +32,6 @@ export const FALLBACK_CAUSES: Readonly<Record<string, { section: string; advice:
   'data-without-mapping': {
     section: '3.7',
     advice: 'A middlebox removes MPTCP options from data segments that arrive here.',
-  },
-  'options-unanswered': {
-    section: '6',
-    advice: 'A middlebox drops segments with MPTCP options: nothing that carried them was ever answered.',
   },
   'ack-without-data-ack': {
     section: '3.7',
@@ -72,9 +68,6 @@ const EARLIEST_REPEAT_MS = 200;
 
 /** So many acknowledgements of data in a row without options are no accident. */
 const PLAIN_ACKS = 3;
-
-/** Timeouts in a row after which it is asked whether anything without options passes. */
-export const SILENT_TIMEOUTS = 2;
 
 /** Segments on which an infinite mapping or MP_FAIL is repeated at most. */
 const ANNOUNCEMENTS = 10;
@@ -213,7 +206,7 @@ function isContiguous(subflow: Subflow): boolean {
 /** A new mapping was taken on the subflow. */
 export function mappingTaken(subflow: Subflow, now: number): void {
   subflow.unmappedSegments = subflow.unmappedBytes = 0;
-  subflow.unmappedMs = subflow.questionMs = Infinity;
+  subflow.unmappedMs = Infinity;
   subflow.mappedMs = subflow.staging !== null && hasUnplaceable(subflow) ? -Infinity : now;
 }
 
@@ -309,45 +302,6 @@ export function unmappedTimeout(subflow: Subflow, now: number): boolean {
 }
 
 /**
- * The retransmission timer fired. A middlebox may drop whatever carries MPTCP options; from the second
- * timeout in a row on, what is retransmitted is followed by a copy without any option, which asks whether
- * that is so. Timestamps are left out of it too: no stack does so by accident, and by it the peer knows the
- * question from data that lost its options.
- */
-export function askPlainly(subflow: Subflow): void {
-  const { tcb } = subflow;
-  if (tcb.backoff < SILENT_TIMEOUTS || tcb.sndWnd === 0) return;
-  if (!isSingle(subflow) || !tcb.isSynchronized || subflow.stage === Stage.CLOSING) return;
-  subflow.questionDue = true;
-}
-
-/**
- * Payload without any MPTCP option: is it the question of `askPlainly`, and did nothing else come through
- * for long? Then the stream goes on as TCP, and so the question is answered. Without timestamps only bytes
- * that were here already, from a peer that never acknowledged ours, are taken for it.
- */
-export function plainlyAsked(subflow: Subflow, segment: Segment, ssn: number, now: number): void {
-  const { tcb, connection } = subflow;
-  const marked = tcb.timestamps && !segment.hasTimestamps;
-  const old = ssn + segment.payloadLength <= tcb.rcvNxt && !subflow.dataAckSeen;
-  if ((!marked && !old) || ssn > tcb.rcvNxt || !connection.confirmed) return;
-  if (!isSingle(subflow) || subflow.peerRepeated || hasUnplaceable(subflow)) return;
-  // Where options come along, an outage may be over, or ours do not get back: asked again when our answer to
-  // the first question should have been there, it is the latter.
-  const again = now - subflow.questionMs >= tcb.rtt.rtoMs;
-  if (now - subflow.optionsMs < EARLIEST_REPEAT_MS && !again) {
-    subflow.questionMs = Math.min(subflow.questionMs, now);
-    return;
-  }
-  connection.env.counters.DssFallback++;
-  fallBack(subflow, { cause: 'options-unanswered', seenBy: 'peer' }, now);
-  tcb.ackPending = true;
-  // What waits for its own timeout would have been lost until now.
-  tcb.backoff = 0;
-  if (tcb.sndUna !== tcb.sndNxt) tcb.deadlines[Timer.RETRANSMIT] = now;
-}
-
-/**
  * Data, or its end, waits for a DATA_ACK although TCP has acknowledged everything, and what was heard last
  * carried no option. True: the connection fell back, or its only subflow was reset, and nothing is sent a
  * second time: a peer that has fallen back would take it for new.
@@ -391,17 +345,14 @@ export function dataAckMissing(subflow: Subflow, segment: Segment, ack: number, 
   const acknowledgesData = ack > 1 && ack > subflow.tcb.sndUna && ack <= subflow.tcb.sndNxt;
   if (!acknowledgesData || segment.mp !== 0 || subflow.stage === Stage.CLOSING) return true;
   const continues = mayContinue(subflow, now);
-  const enough = subflow.askedPlainly ? 1 : PLAIN_ACKS;
-  if (subflow.dataAckSeen && (++subflow.plainAcks < enough || !continues)) return true;
+  if (subflow.dataAckSeen && (++subflow.plainAcks < PLAIN_ACKS || !continues)) return true;
   const counters = subflow.connection.env.counters;
   if (continues) {
     if (subflow.connection.client) counters.MPCapableDataFallback++;
     else counters.DssFallback++;
     // RFC 8684 §3.7: "The sender will send one final Data Sequence Mapping, with the Data-Level Length value
     // of 0".
-    // Where nothing with options passes, an announcement would not either.
-    const cause = subflow.askedPlainly ? 'options-unanswered' : 'ack-without-data-ack';
-    return fallBack(subflow, { cause, seenBy: 'local', announce: !subflow.askedPlainly }, now);
+    return fallBack(subflow, { cause: 'ack-without-data-ack', seenBy: 'local', announce: true }, now);
   }
   const text = 'data was acknowledged without DATA_ACK';
   subflow.reset({ reason: ResetReason.MIDDLEBOX, text, transient: true }, now);

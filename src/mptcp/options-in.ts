@@ -8,13 +8,7 @@ import { DssFlag, Flag, Mp, RstFlag, type Segment } from '../wire/index.ts';
 import { mappingChecksum } from './checksum.ts';
 import { fastcloseReceived } from './close.ts';
 import { dataAcknowledged, dataFinReceived } from './data-level.ts';
-import {
-  dataAckMissing,
-  failReceived,
-  infiniteMappingReceived,
-  mappingTaken,
-  plainlyAsked,
-} from './fallback.ts';
+import { dataAckMissing, failReceived, infiniteMappingReceived, mappingTaken } from './fallback.ts';
 import { preEstablishedAcknowledged, synAckReceived, thirdAckReceived } from './handshake.ts';
 import { placeStaged } from './receive.ts';
 import { MapResult } from './receive-map.ts';
@@ -54,10 +48,6 @@ export function processOptions(
     if (subflow.tcb.extension !== subflow) return true;
   }
   if ((mp & (Mp.DSS | Mp.CAPABLE)) === 0 && !dataAckMissing(subflow, segment, ack, now)) return false;
-  if (mp === 0 && segment.payloadLength > 0 && subflow.tcb.extension === subflow) {
-    plainlyAsked(subflow, segment, ssn, now);
-    if (subflow.tcb.extension !== subflow) return true;
-  }
   if (subflow.tcb.extension !== subflow) return true;
   if ((mp & Mp.PRIO) !== 0) prioReceived(subflow, segment);
   if ((mp & Mp.ADD_ADDR) !== 0) addAddrReceived(subflow, segment, now);
@@ -105,7 +95,6 @@ function dataSequenceSignal(
     // RFC 8684 §3.7 asks for a DATA_ACK of data; one that only acknowledges the handshake proves nothing.
     if (ack > 1) subflow.dataAckSeen = true;
     subflow.plainAcks = 0;
-    if (ack > subflow.tcb.sndUna) subflow.askedPlainly = false;
     const wide = (flags & DssFlag.DATA_ACK_64) !== 0;
     const sequence = connection.localSequence;
     const dataAck = wide

@@ -6,18 +6,15 @@
 import {
   armPersist,
   segmentBytes,
-  Timer,
   transmitAck,
   transmitControl,
   transmitData,
   transmitFin,
-  transmitHeadAgain,
 } from '../tcp/index.ts';
 import { copyBytes } from '../wire/copy.ts';
 import { mappingChecksum, pseudoHeader } from './checksum.ts';
 import type { MultipathConnection } from './connection.ts';
 import { dataFinSent, prepareAcks, roomFreed, startDataTimer } from './data-level.ts';
-import { SILENT_TIMEOUTS } from './fallback.ts';
 import type { Subflow } from './subflow.ts';
 import { watch } from './suspicion.ts';
 
@@ -40,10 +37,6 @@ export function transmitConnection(
     const written = transmitControl(subflows[i].tcb, out, offset, now);
     if (written > 0) return written;
   }
-  for (let i = 0; i < subflows.length; i++) {
-    const written = subflows[i].questionDue ? transmitQuestion(subflows[i], out, offset, now) : 0;
-    if (written > 0) return written;
-  }
   const data = transmitPulled(connection, out, offset, now);
   if (data > 0) return data;
   prepareAcks(connection, now);
@@ -59,21 +52,6 @@ export function transmitConnection(
   }
   keepForSlow(connection);
   return 0;
-}
-
-/** The oldest bytes in flight once more, without options (see mptcp/fallback). */
-function transmitQuestion(subflow: Subflow, out: Uint8Array, offset: number, now: number): number {
-  subflow.questionDue = false;
-  subflow.isAsking = subflow.askedPlainly = true;
-  const { tcb } = subflow;
-  const written = transmitHeadAgain(tcb, out, offset, now);
-  subflow.isAsking = false;
-  // A peer that hears our options must hear it twice: the second time after the same wait, not a doubled one.
-  if (tcb.backoff === SILENT_TIMEOUTS) {
-    const againMs = now + tcb.rtt.rtoMs * 2 ** (SILENT_TIMEOUTS - 1);
-    tcb.deadlines[Timer.RETRANSMIT] = Math.min(tcb.deadlines[Timer.RETRANSMIT], againMs);
-  }
-  return written;
 }
 
 function transmitLingering(subflow: Subflow, out: Uint8Array, offset: number, now: number): number {

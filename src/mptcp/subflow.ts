@@ -8,7 +8,7 @@ import { State } from '../tcp/index.ts';
 import type { Segment } from '../wire/index.ts';
 import { formatAddress } from '../wire/index.ts';
 import type { MultipathConnection } from './connection.ts';
-import { askPlainly, plainFinReceived } from './fallback.ts';
+import { plainFinReceived } from './fallback.ts';
 import { handshakeAdmits, joinCompleted, synOptions } from './handshake.ts';
 import type { SubflowInfo } from './observation.ts';
 import { processOptions, processReset } from './options-in.ts';
@@ -94,17 +94,6 @@ export class Subflow implements Extension, Path {
   dataAckSeen = false;
   /** Acknowledgements of data without any MPTCP option since the last DATA_ACK. */
   plainAcks = 0;
-  /**
-   * A copy of the oldest bytes in flight is to leave without options; it is leaving; it has left
-   * unanswered.
-   */
-  questionDue = false;
-  isAsking = false;
-  askedPlainly = false;
-  /**
-   * When such a question was last heard, after which nothing of ours was acknowledged and nothing new came.
-   */
-  questionMs: number = Infinity;
   /** The peer has assigned bytes to this first subflow a second time. */
   peerRepeated = false;
   /**
@@ -209,8 +198,7 @@ export class Subflow implements Extension, Path {
   }
 
   dataOptions(segment: Segment, ssn: number, _length: number, _now: number): void {
-    if (this.isAsking) segment.hasTimestamps = false;
-    else dataOptions(this, segment, ssn);
+    dataOptions(this, segment, ssn);
   }
 
   ackOptions(segment: Segment, now: number): void {
@@ -263,7 +251,6 @@ export class Subflow implements Extension, Path {
   acknowledged(ssn: number, now: number): void {
     this.sendMap.release(ssn);
     this.flightMs = now;
-    this.questionMs = Infinity;
     this.connection.releaseSent();
   }
 
@@ -285,7 +272,6 @@ export class Subflow implements Extension, Path {
   }
 
   timedOut(now: number): void {
-    askPlainly(this);
     subflowTimedOut(this.connection, this, now);
   }
 
