@@ -243,7 +243,7 @@ export class MultipathConnection implements ByteStream {
     if (this.lonelyMs <= now) {
       this.lonelyMs = Infinity;
       this.finish({
-        code: 'ETIMEDOUT',
+        code: this.isAllExchanged ? null : 'ETIMEDOUT',
         text: 'all subflows were lost and none could be opened again in time',
       });
     }
@@ -344,6 +344,11 @@ export class MultipathConnection implements ByteStream {
   /** Unsent bytes wait for the peer's window alone. */
   get isWindowBlocked(): boolean {
     return this.sendBuffer.end > this.dataNxt && this.dataNxt >= this.sndRight;
+  }
+
+  /** The peer has finished and acknowledged all data; at most the acknowledgement of our DATA_FIN is missing. */
+  get isAllExchanged(): boolean {
+    return this.isPeerFinished && this.dataFinDsn >= 0 && this.dataUna >= this.dataFinDsn;
   }
 
   /** Both DATA_FINs were acknowledged. */

@@ -141,7 +141,9 @@ export function subflowClosed(
   if (connection.subflows.some(s => s.isOpen)) return;
   if (neverOpened && refused) {
     // The peer does not know the connection any more.
-    connection.finish({ code: 'ECONNRESET', text: `the peer has lost the connection (${text})` });
+    // With everything exchanged but the acknowledgement of our DATA_FIN, the peer has simply gone first.
+    const code = connection.isAllExchanged ? null : 'ECONNRESET';
+    connection.finish({ code, text: `the peer has lost the connection (${text})` });
   } else {
     startLonelyTimer(connection, now);
   }

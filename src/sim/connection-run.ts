@@ -143,6 +143,8 @@ export class ConnectionRun {
     if (server.connection === undefined && lost >= SYN_ACK_ATTEMPTS) return 'the handshake was lost';
     if (server.connection === undefined && client.writtenBytes === 0)
       return 'a silent client lost its third ACK';
+    if (this.isPlain && [client, server].some(end => end.error === 'ENETDOWN'))
+      return 'its only address went';
     if (this.lostItsStart) return 'the first path went before others could be joined';
     // MPTCP is carried where its options pass (a subflow that loses them later is as good as dead), TCP
     // anywhere.
