@@ -346,7 +346,9 @@ export class MultipathConnection implements ByteStream {
     return this.sendBuffer.end > this.dataNxt && this.dataNxt >= this.sndRight;
   }
 
-  /** The peer has finished and acknowledged all data; at most the acknowledgement of our DATA_FIN is missing. */
+  /**
+   * The peer has finished and acknowledged all data; at most the acknowledgement of our DATA_FIN is missing.
+   */
   get isAllExchanged(): boolean {
     return this.isPeerFinished && this.dataFinDsn >= 0 && this.dataUna >= this.dataFinDsn;
   }

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { describe, type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -124,6 +125,27 @@ describe('the public API over TUN', { skip, timeout: 60_000 }, () => {
     assert.deepEqual(locals, [bed.address(0, 2), bed.address(1, 2)]);
     socket.resetAndDestroy();
     server.close();
+  });
+
+  test('a path added later, on a device of its own', async t => {
+    const bed = new Neighbour(t);
+    const first = { local: bed.address(0, 2), device: bed.device(0) };
+    const server = createServer({ link: 'tun', paths: [first] });
+    await listening(t, server, 7002);
+    await bed.adopt(0);
+    const listener = await bed.kernel.listen({ address: '0.0.0.0' });
+    const accepted = listener.accept();
+    const socket = connect({ link: 'tun', paths: [first], host: bed.address(0, 1), port: listener.port });
+    t.after(() => socket.resetAndDestroy());
+    await connected(socket);
+    await (await accepted).send({ bytes: 1000 });
+    socket.resume();
+    const joined = once(socket, 'subflow');
+    // It opens the second device, which has no neighbour yet: the SYN that is repeated arrives.
+    await socket.addPath({ local: bed.address(1, 2), device: bed.device(1), name: 'later' });
+    await bed.adopt(1);
+    const [subflow] = (await joined) as [{ name: string }];
+    assert.equal(subflow.name, 'later');
   });
 
   test('the device goes with the last user', async t => {
