@@ -4,7 +4,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { describe, type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -140,12 +139,15 @@ describe('the public API over TUN', { skip, timeout: 60_000 }, () => {
     await connected(socket);
     await (await accepted).send({ bytes: 1000 });
     socket.resume();
-    const joined = once(socket, 'subflow');
+    const joined = new Promise<void>(resolve =>
+      socket.on('subflow', ({ name }: { name: string }) => name === 'later' && resolve()),
+    );
     // It opens the second device, which has no neighbour yet: the SYN that is repeated arrives.
     await socket.addPath({ local: bed.address(1, 2), device: bed.device(1), name: 'later' });
     await bed.adopt(1);
-    const [subflow] = (await joined) as [{ name: string }];
-    assert.equal(subflow.name, 'later');
+    await joined;
+    const locals = socket.multipath.subflows.map(({ local }) => local.address).sort();
+    assert.deepEqual(locals, [bed.address(0, 2), bed.address(1, 2)]);
   });
 
   test('the device goes with the last user', async t => {
