@@ -17,6 +17,7 @@ const mistakes: ReadonlySet<string> = new Set([
   'EADDRNOTAVAIL',
   'EACCES',
   'ENOTFOUND',
+  'ERR_INVALID_ARG_VALUE',
   'ERR_MPTCP_CAPTURE',
   'ERR_MPTCP_UNKNOWN_INTERFACE',
   'ERR_MPTCP_NO_PATH',
@@ -69,6 +70,11 @@ export function captureOption(file: string | undefined): { pcap?: string } {
   if (file === undefined) return {};
   if (file === '') throw new UsageError('--pcap needs the name of a file');
   return { pcap: file };
+}
+
+/** The options of the API that `--tun` stands for. */
+export function tunOption(device: string | undefined): { link?: 'tun'; device?: string } {
+  return device === undefined ? {} : { link: 'tun', device };
 }
 
 export function codeOf(error: unknown): string {

@@ -33,6 +33,8 @@ class KoffiForeign implements Foreign {
   constructor(koffi: Koffi) {
     this.#koffi = koffi;
     this.#process = koffi.load(null);
+    // Node turns the event loop once more when JavaScript is over; an event then would crash the process.
+    process.once('exit', closeHandles);
   }
 
   call(symbol: string, parameters: readonly ArgumentType[]): NativeFunction {
@@ -66,5 +68,10 @@ const C_TYPES: Readonly<Record<ArgumentType, string>> = {
   bytes: 'void *',
   text: 'const char *',
 };
+
+function closeHandles(): void {
+  for (const handle of openHandles) handle.close();
+  openHandles.clear();
+}
 
 const openHandles: Set<KoffiPoll> = new Set();

@@ -52,6 +52,24 @@ describe('mptcp tun up and down', { skip, timeout: 60_000 }, () => {
     assert.equal(ended.stdout.toString(), '10.9.9.9 true\nhello\n', ended.stderr);
     assert.equal((await echo).bytes, 5);
 
+    // The same by the command, in both roles.
+    const joined = listener.accept();
+    const args = ['connect', '10.7.0.1', String(listener.port), '--tun', DEVICE, '--path', '10.9.9.9'];
+    const connector = new Command(t, args, inside(namespace, process.execPath, main));
+    connector.child.stdin?.end('good morning');
+    const answered = (await joined).echo();
+    const spoken = await connector.ended;
+    assert.equal(spoken.stdout.toString(), 'good morning', spoken.stderr);
+    assert.equal((await answered).bytes, 12);
+    const waiting = ['listen', '7000', '10.7.0.2', '--tun', DEVICE];
+    const listening = new Command(t, waiting, inside(namespace, process.execPath, main));
+    await listening.until(/listening on 10\.7\.0\.2:7000/);
+    const socket = await kernel.connect({ address: '10.7.0.2', port: 7000 });
+    await socket.send({ bytes: 5000, shutdown: true });
+    listening.child.stdin?.end();
+    const heard = await listening.ended;
+    assert.deepEqual([heard.code, heard.stdout.length], [0, 5000], heard.stderr);
+
     const again = mptcp(namespace, `tun up ${DEVICE} --address 10.7.0.1/24 --mtu 1400`);
     assert.equal(again.status, 0, again.stderr);
     assert.match(ip(`-n ${namespace} link show ${DEVICE}`), /mtu 1400/);
