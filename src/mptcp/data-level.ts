@@ -98,8 +98,9 @@ export function dataTimeout(connection: MultipathConnection, now: number): void 
   connection.dataBackoff = Math.min(connection.dataBackoff + 1, 8);
   if (connection.isDone || connection.plain !== null || signalsVanished(connection, now)) return;
   if (connection.dataUna < connection.dataNxt) {
-    const inFlight = connection.subflows.some(s =>
-      s.sendMap.overlaps(connection.dataUna, connection.dataUna + 1),
+    // What a silent subflow has in flight was given to another once; that copy may have been lost as well.
+    const inFlight = connection.subflows.some(
+      s => s.stage !== Stage.SUSPECT && s.sendMap.overlaps(connection.dataUna, connection.dataUna + 1),
     );
     if (!inFlight)
       connection.reinjection.add(
