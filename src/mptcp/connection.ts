@@ -31,7 +31,7 @@ import type { Scheduler } from './scheduler/scheduler.ts';
 import { releaseSent, transmitConnection } from './send.ts';
 import { Signals } from './signals.ts';
 import { Stage, type Subflow } from './subflow.ts';
-import { applyKeepAlive, drop, expireSubflow, sweep } from './subflow-life.ts';
+import { applyKeepAlive, closeSubflows, drop, expireSubflow, sweep } from './subflow-life.ts';
 
 export class MultipathConnection implements ByteStream {
   readonly env: Environment<MptcpConfig>;
@@ -242,6 +242,7 @@ export class MultipathConnection implements ByteStream {
     }
     if (this.lonelyMs <= now) {
       this.lonelyMs = Infinity;
+      if (this.isAllExchanged) closeSubflows(this, now);
       this.finish({
         code: this.isAllExchanged ? null : 'ETIMEDOUT',
         text: 'all subflows were lost and none could be opened again in time',

@@ -30,7 +30,7 @@ export function subflowActive(connection: MultipathConnection, subflow: Subflow,
     if (other !== subflow && other.tcb.state === State.CLOSE_WAIT) subflowFinished(connection, other, now);
   }
   connection.owner.notice({ type: 'subflow', subflow: subflow.info() });
-  if (connection.dataFinDsn >= 0 && connection.isFinished) closeSubflows(connection, now);
+  if (connection.isDone || connection.isFinished) closeSubflows(connection, now);
 }
 
 export function afterEstablished(connection: MultipathConnection, subflow: Subflow, now: number): void {
@@ -143,6 +143,7 @@ export function subflowClosed(
     // The peer does not know the connection any more.
     // With everything exchanged but the acknowledgement of our DATA_FIN, the peer has simply gone first.
     const code = connection.isAllExchanged ? null : 'ECONNRESET';
+    if (code === null) closeSubflows(connection, now);
     connection.finish({ code, text: `the peer has lost the connection (${text})` });
   } else {
     startLonelyTimer(connection, now);
