@@ -145,6 +145,7 @@ export class ConnectionRun {
       return 'a silent client lost its third ACK';
     if (this.isPlain && [client, server].some(end => end.error === 'ENETDOWN'))
       return 'its only address went';
+    if (this.onlyItsEndWasLost) return 'the other end had everything and was gone';
     if (this.lostItsStart) return 'the first path went before others could be joined';
     // MPTCP is carried where its options pass (a subflow that loses them later is as good as dead), TCP
     // anywhere.
@@ -153,6 +154,18 @@ export class ConnectionRun {
     );
     if (carriers.length === 0) return 'no path lived';
     return '';
+  }
+
+  /**
+   * Every byte arrived both ways and one end finished in order; on a network that loses packets the other may
+   * learn no more than that the connection is unknown there (RFC 8684 Appendix D: M_TIME_WAIT is not kept).
+   */
+  private get onlyItsEndWasLost(): boolean {
+    const { client, server } = this;
+    if ((client.error === null) === (server.error === null)) return false;
+    const whole = client.receivedBytes === server.totalBytes && server.receivedBytes === client.totalBytes;
+    const lost = (path: PathRun) => path.forward.lostPackets + path.backward.lostPackets > 0;
+    return whole && this.paths.some(one => lost(one.path));
   }
 
   private endured(path: PathRun, nowMs: number): boolean {
