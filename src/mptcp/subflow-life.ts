@@ -121,7 +121,9 @@ export function subflowClosed(
   now: number,
 ): void {
   if (subflow.stage === Stage.CLOSED) return;
-  const neverOpened = subflow.stage === Stage.CONNECTING || subflow.stage === Stage.PRE_ESTABLISHED;
+  // A reset in answer to the SYN says that the token is unknown; one after the SYN/ACK does not.
+  const unanswered = subflow.stage === Stage.CONNECTING;
+  const neverOpened = unanswered || subflow.stage === Stage.PRE_ESTABLISHED;
   connection.reinjectFrom(subflow);
   drop(connection, subflow);
   if (connection.isDone) return;
@@ -139,7 +141,7 @@ export function subflowClosed(
   const refused = subflow.peerReset !== null && !subflow.peerReset.transient;
   connection.paths.subflowClosed(subflow, { neverOpened, permanent: refused && neverOpened }, now);
   if (connection.subflows.some(s => s.isOpen)) return;
-  if (neverOpened && refused) {
+  if (unanswered && refused) {
     // The peer does not know the connection any more.
     // With everything exchanged but the acknowledgement of our DATA_FIN, the peer has simply gone first.
     const code = connection.isAllExchanged ? null : 'ECONNRESET';
