@@ -19,6 +19,7 @@ import {
   join,
   NO_OPERATION,
   optionBytes,
+  type PacketShape,
   read16,
   rebuilt,
   repair,
@@ -27,86 +28,93 @@ import {
   write16,
 } from './tcp-packet.ts';
 
-/** Overwrites MPTCP options with padding, or with end markers, which hide what follows as well. */
-export class OptionStripper extends PassingBox {
+/** Acts on the packets a Match accepts; passes the others on. */
+abstract class MatchingBox extends PassingBox {
   private readonly matcher: Matcher;
+
+  constructor(options: { match: Match }) {
+    super();
+    this.matcher = new Matcher(options.match);
+  }
+
+  override pass(
+    packet: Uint8Array,
+    direction: Direction,
+    now: number,
+    random: RandomSource,
+    leave: Leave,
+  ): void {
+    const shape = shapeOf(packet);
+    const isMeant =
+      shape !== undefined &&
+      this.concerns(shape) &&
+      this.matcher.accepts(packet, shape, direction, now, random);
+    if (isMeant) this.matched(packet, shape, direction, leave);
+    else leave(packet, direction);
+  }
+
+  /** Whether the Match is asked at all: it counts and draws. */
+  protected concerns(_shape: PacketShape): boolean {
+    return true;
+  }
+
+  protected abstract matched(
+    packet: Uint8Array,
+    shape: PacketShape,
+    direction: Direction,
+    leave: Leave,
+  ): void;
+}
+
+/** Overwrites MPTCP options with padding, or with end markers, which hide what follows as well. */
+export class OptionStripper extends MatchingBox {
   private readonly subtypes: readonly number[];
   private readonly kind: number;
   private readonly filler: number;
 
   constructor(options: { match: Match; subtypes?: readonly number[]; kind?: number; asEnd?: boolean }) {
-    super();
-    this.matcher = new Matcher(options.match);
+    super(options);
     this.subtypes = options.subtypes ?? [];
     this.kind = options.kind ?? MPTCP_KIND;
     this.filler = options.asEnd ? END_OF_OPTIONS : NO_OPERATION;
   }
 
-  override pass(
+  protected override matched(
     packet: Uint8Array,
+    shape: PacketShape,
     direction: Direction,
-    now: number,
-    random: RandomSource,
     leave: Leave,
   ): void {
-    const shape = shapeOf(packet);
-    if (shape !== undefined && this.matcher.accepts(packet, shape, direction, now, random)) {
-      let found = false;
-      for (const option of tcpOptions(packet, shape)) {
-        const meant = this.kind === MPTCP_KIND ? isMptcp(option, this.subtypes) : option.kind === this.kind;
-        if (!meant) continue;
-        found = true;
-        packet.fill(this.filler, option.at, option.at + option.length);
-      }
-      if (found) repair(packet);
+    let found = false;
+    for (const option of tcpOptions(packet, shape)) {
+      const meant = this.kind === MPTCP_KIND ? isMptcp(option, this.subtypes) : option.kind === this.kind;
+      if (!meant) continue;
+      found = true;
+      packet.fill(this.filler, option.at, option.at + option.length);
     }
+    if (found) repair(packet);
     leave(packet, direction);
   }
 }
 
 /** Drops packets. */
-export class Dropper extends PassingBox {
-  private readonly matcher: Matcher;
-
-  constructor(options: { match: Match }) {
-    super();
-    this.matcher = new Matcher(options.match);
-  }
-
-  override pass(
-    packet: Uint8Array,
-    direction: Direction,
-    now: number,
-    random: RandomSource,
-    leave: Leave,
-  ): void {
-    const shape = shapeOf(packet);
-    if (shape !== undefined && this.matcher.accepts(packet, shape, direction, now, random)) return;
-    leave(packet, direction);
-  }
+export class Dropper extends MatchingBox {
+  protected override matched(): void {}
 }
 
 /** Answers packets with a RST, and tells the other end too when that knows the connection. */
-export class Resetter extends PassingBox {
-  private readonly matcher: Matcher;
-
-  constructor(options: { match: Match }) {
-    super();
-    this.matcher = new Matcher(options.match);
+export class Resetter extends MatchingBox {
+  /** A RST is not answered (RFC 9293 §3.5.2). */
+  protected override concerns(shape: PacketShape): boolean {
+    return !shape.isRst;
   }
 
-  override pass(
+  protected override matched(
     packet: Uint8Array,
+    shape: PacketShape,
     direction: Direction,
-    now: number,
-    random: RandomSource,
     leave: Leave,
   ): void {
-    const shape = shapeOf(packet);
-    if (shape === undefined || shape.isRst || !this.matcher.accepts(packet, shape, direction, now, random)) {
-      leave(packet, direction);
-      return;
-    }
     const length = shape.payloadLength + (shape.isSyn ? 1 : 0) + (shape.isFin ? 1 : 0);
     const changes = shape.isAck
       ? { seq: shape.ack, ack: 0, flags: RST }
@@ -120,29 +128,18 @@ export class Resetter extends PassingBox {
 }
 
 /** Flips a bit of the HMAC of joins. */
-export class HmacDamager extends PassingBox {
-  private readonly matcher: Matcher;
-
-  constructor(options: { match: Match }) {
-    super();
-    this.matcher = new Matcher(options.match);
-  }
-
-  override pass(
+export class HmacDamager extends MatchingBox {
+  protected override matched(
     packet: Uint8Array,
+    shape: PacketShape,
     direction: Direction,
-    now: number,
-    random: RandomSource,
     leave: Leave,
   ): void {
-    const shape = shapeOf(packet);
-    if (shape !== undefined && this.matcher.accepts(packet, shape, direction, now, random)) {
-      for (const option of tcpOptions(packet, shape)) {
-        // 16 bytes on a SYN/ACK, 24 on the third ACK; the HMAC follows four bytes of header.
-        if (isMptcp(option, [MP_JOIN]) && option.length >= 16) packet[option.at + 6] ^= 0x10;
-      }
-      repair(packet);
+    for (const option of tcpOptions(packet, shape)) {
+      // 16 bytes on a SYN/ACK, 24 on the third ACK; the HMAC follows four bytes of header.
+      if (isMptcp(option, [MP_JOIN]) && option.length >= 16) packet[option.at + 6] ^= 0x10;
     }
+    repair(packet);
     leave(packet, direction);
   }
 }
