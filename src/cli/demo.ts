@@ -1,7 +1,8 @@
 // `mptcp demo [FILE]`: what `npm start` runs. Reads the command line, lets demo/conductor.ts conduct the
 // transfer, and shows it: as it goes (demo/screen.ts), and what came of it (demo/result.ts).
 
-import { accessSync, closeSync, constants, openSync, statSync } from 'node:fs';
+import { accessSync, closeSync, constants, statSync } from 'node:fs';
+import { openForWriting } from './capture-file.ts';
 import {
   atMostPositionals,
   captureOption,
@@ -56,7 +57,8 @@ export async function run(args: string[]): Promise<number> {
       ? sizeToSend(fileBytes)
       : megabyte * wholeNumber(values.size, { name: '--size', min: 1, max: 100_000 });
   const capture = captureOption(values.pcap);
-  if (capture.pcap !== undefined) checkWritable(capture.pcap);
+  // Here, because the process that will write it can only fail.
+  if (capture.pcap !== undefined) closeSync(openForWriting(capture.pcap));
   const stop = new AbortController();
   const signals: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
   const onSignal = (signal: NodeJS.Signals): void => stop.abort(signal);
@@ -90,15 +92,6 @@ function readableSize(file: string): number {
     const why =
       code === 'ENOENT' ? 'there is no such file' : code === 'EACCES' ? 'not allowed' : messageOf(error);
     throw new UsageError(`cannot read ${file}: ${why}`);
-  }
-}
-
-/** Here, because the process that will write it can only fail. */
-function checkWritable(file: string): void {
-  try {
-    closeSync(openSync(file, 'w'));
-  } catch (error) {
-    throw new UsageError(`cannot write ${file}: ${messageOf(error)}`);
   }
 }
 

@@ -9,10 +9,11 @@ import {
   type SeedResult,
   type SwarmResult,
 } from '../sim/index.ts';
-import { atMostPositionals, readArguments, UsageError, wholeNumber } from './command-line.ts';
+import { captureWriter } from './capture-file.ts';
+import { atMostPositionals, captureOption, readArguments, UsageError, wholeNumber } from './command-line.ts';
 
 export const usage: string = `mptcp sim [--seeds N] [--from SEED] [--jobs N] [--json]
-mptcp sim --from SEED --trace
+mptcp sim --from SEED [--trace] [--pcap FILE]
 
 Runs worlds drawn at random from their seeds: hosts, networks and their faults, connections, applications. In
 each it checks that every byte arrives once and in order, that both ends finish, that nothing stands still
@@ -24,6 +25,8 @@ same run.
   --jobs N      how many threads (default: as many as there are cores)
   --json        print one object: worlds, failed, firstFailingSeed, virtualSeconds, wallSeconds
   --trace       run one world and print its plan, every packet and every event
+  --pcap FILE   run one world and record its packets, as pcapng, for Wireshark and tcpdump: one interface a
+                path, virtual time, and what became of a packet as its comment
 
 The exit code is 0 only if no world failed.
 `;
@@ -37,15 +40,19 @@ export async function run(args: string[]): Promise<number> {
     jobs: { type: 'string', default: String(availableParallelism()) },
     json: { type: 'boolean', default: false },
     trace: { type: 'boolean', default: false },
+    pcap: { type: 'string' },
   });
   atMostPositionals(positionals, 0);
   const from = wholeNumber(values.from, { name: '--from', min: 0, max: maxSeed });
   const jobs = wholeNumber(values.jobs, { name: '--jobs', min: 1, max: 256 });
-  const many = values.seeds ?? (values.trace ? '1' : '100');
+  const { pcap } = captureOption(values.pcap);
+  const one = pcap !== undefined || values.trace;
+  const many = values.seeds ?? (one ? '1' : '100');
   const seeds = wholeNumber(many, { name: '--seeds', min: 1, max: maxSeed });
-  if (values.trace) {
-    if (seeds !== 1 || values.json) throw new UsageError('--trace shows one world, in plain lines');
-    return trace(from);
+  if (one) {
+    const option = values.trace ? '--trace' : '--pcap';
+    if (seeds !== 1 || values.json) throw new UsageError(`${option} shows one world, in plain lines`);
+    return showOne(from, values.trace, pcap);
   }
   const progress = new ProgressLine(seeds);
   const result = await runSwarm({ seeds, from, jobs, onProgress: progress.note });
@@ -54,8 +61,18 @@ export async function run(args: string[]): Promise<number> {
   return result.failed > 0 ? 1 : 0;
 }
 
-function trace(seed: number): number {
-  const { failures } = replay(seed, { trace: line => void process.stdout.write(`${line}\n`) });
+function showOne(seed: number, trace: boolean, pcap: string | undefined): number {
+  const print = (line: string): void => void process.stdout.write(`${line}\n`);
+  const { failures, packets, virtualMs } = replay(seed, {
+    ...(trace && { trace: print }),
+    ...(pcap !== undefined && { capture: captureWriter(pcap) }),
+  });
+  if (!trace) {
+    const outcome = failures.length > 0 ? failures.map(inOneLine).join('; ') : 'every promise kept';
+    print(
+      `world ${seed}: ${packets} packets in ${(virtualMs / 1000).toFixed(1)} s of virtual time, ${outcome}`,
+    );
+  }
   return failures.length > 0 ? 1 : 0;
 }
 

@@ -6,7 +6,7 @@
 
 import { existsSync } from 'node:fs';
 import { isIP } from 'node:net';
-import { atMostPositionals, readArguments, UsageError, wholeNumber } from './command-line.ts';
+import { atMostPositionals, captureOption, readArguments, UsageError, wholeNumber } from './command-line.ts';
 import { Setup } from './tun/setup.ts';
 import { translate } from './tun/translate.ts';
 
@@ -14,6 +14,7 @@ export const usage: string = `mptcp tun up NAME [--address ADDRESS/PREFIX]... [-
              [--mtu BYTES] [--user USER]
 mptcp tun down NAME
 mptcp tun translate NAME --port PORT [--address ADDRESS]... [--mtu BYTES] [--table N]
+             [--pcap FILE]
 
 Sets up TUN devices of Linux, prints the commands it runs, and needs CAP_NET_ADMIN.
 
@@ -32,6 +33,7 @@ Sets up TUN devices of Linux, prints the commands it runs, and needs CAP_NET_ADM
                 (default: every address but loopback and link-local ones)
     --mtu       largest packet, in bytes (default 1400)
     --table     the routing table that leads to the device (default 5000)
+    --pcap      record every packet, as pcapng, for Wireshark and tcpdump: TCP in UDP as the TCP it carries
 `;
 
 export async function run(args: string[]): Promise<number> {
@@ -42,6 +44,7 @@ export async function run(args: string[]): Promise<number> {
     user: { type: 'string' },
     port: { type: 'string' },
     table: { type: 'string', default: '5000' },
+    pcap: { type: 'string' },
   });
   atMostPositionals(positionals, 2);
   const [action = '', name = ''] = positionals;
@@ -62,7 +65,7 @@ export async function run(args: string[]): Promise<number> {
   const port = wholeNumber(values.port, { name: '--port', min: 1, max: 65_535 });
   const table = wholeNumber(values.table, { name: '--table', min: 1, max: 2 ** 31 });
   for (const address of values.address) checkAddress('--address', address);
-  return translate({ name, port, mtu, table, addresses: values.address });
+  return translate({ name, port, mtu, table, addresses: values.address, ...captureOption(values.pcap) });
 }
 
 interface Wanted {

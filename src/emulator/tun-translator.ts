@@ -7,8 +7,7 @@
 // Read: docs/ARCHITECTURE.md on carriers.
 // Walk: cli/tun sets up routes around it; link/udp is the side of the clients, link/tun-device the kernel's.
 
-import type { Link, LinkSink } from '../link/index.ts';
-import { UdpLink } from '../link/index.ts';
+import { Capture, type CaptureOptions, type Link, type LinkSink, UdpLink } from '../link/index.ts';
 import { openTunDevice, type TunDevice } from '../link/tun-device.ts';
 import { decodePacket, parseAddress, Segment, writeChecksum } from '../wire/index.ts';
 
@@ -21,6 +20,8 @@ export interface TranslatorOptions {
   readonly addresses: readonly string[];
   /** Largest IP packet that leaves. */
   readonly mtu: number;
+  /** Where to record what passes, as TCP. */
+  readonly capture?: CaptureOptions | undefined;
 }
 
 export interface Translator {
@@ -39,7 +40,9 @@ export async function startTranslator(options: TranslatorOptions): Promise<Trans
       links.push(link);
       await link.openListener(port);
     }
-    return new TunTranslator(openTunDevice({ name: options.device, offload: false }), links, port);
+    const device = openTunDevice({ name: options.device, offload: false });
+    const capture = options.capture && new Capture(options.capture);
+    return new TunTranslator(device, capture ? links.map(link => capture.record(link)) : links, port);
   } catch (error) {
     for (const link of links) link.close();
     throw error;

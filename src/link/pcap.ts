@@ -32,10 +32,10 @@ export class Capture {
 
   /** A link that does what `link` does, and is recorded. */
   record<L extends Link>(link: L): L {
-    const paths = new Paths(link, name => this.#describe(name, link.address));
+    const paths = new Paths(link, name => this.describe(name, link.address));
     const packet = (inbound: boolean, bytes: Uint8Array, offset: number, length: number): void => {
       const interfaceNumber = paths.interfaceOf(inbound, bytes, offset, length);
-      this.#packet({ interfaceNumber, inbound, bytes, offset, length, checksum: link.checksumOffload });
+      this.packet({ interfaceNumber, inbound, bytes, offset, length, checksum: link.checksumOffload });
     };
     return new Proxy(link, {
       get: (target, key) => {
@@ -61,18 +61,21 @@ export class Capture {
     });
   }
 
-  #describe(name: string, address: string): number {
+  /** A further interface of the capture; returns its number. */
+  describe(name: string, address: string): number {
     this.#options.write(interfaceBlock({ name, address }));
     return this.#interfaces++;
   }
 
-  #packet(packet: {
+  packet(packet: {
     interfaceNumber: number;
     inbound: boolean;
     bytes: Uint8Array;
     offset: number;
     length: number;
+    /** Whether its checksum is to be filled in. */
     checksum: boolean;
+    comment?: string;
   }): void {
     const written = packetBlock({ ...packet, timeUs: this.#options.nowUs() });
     if (packet.checksum && decodePacket(this.#segment, written, PACKET_DATA_OFFSET, packet.length)) {

@@ -48,10 +48,17 @@ export function packetBlock(packet: {
   readonly bytes: Uint8Array;
   readonly offset: number;
   readonly length: number;
+  /** Shown beside the packet. */
+  readonly comment?: string;
 }): Uint8Array {
   const { length } = packet;
   const padded = (length + 3) & ~3;
-  const body = new Uint8Array(20 + padded + 12);
+  const flags = new Uint8Array([packet.inbound ? INBOUND : OUTBOUND, 0, 0, 0]);
+  const options = optionList([
+    [OPTION_FLAGS, flags],
+    ...(packet.comment ? [[OPTION_COMMENT, text(packet.comment)] as const] : []),
+  ]);
+  const body = new Uint8Array(20 + padded + options.length);
   const view = new DataView(body.buffer);
   view.setUint32(0, packet.interfaceNumber, true);
   const timeUs = Math.floor(packet.timeUs);
@@ -60,9 +67,7 @@ export function packetBlock(packet: {
   view.setUint32(12, length, true);
   view.setUint32(16, length, true);
   body.set(packet.bytes.subarray(packet.offset, packet.offset + length), 20);
-  view.setUint16(20 + padded, OPTION_FLAGS, true);
-  view.setUint16(22 + padded, 4, true);
-  view.setUint32(24 + padded, packet.inbound ? INBOUND : OUTBOUND, true);
+  body.set(options, 20 + padded);
   return block(ENHANCED_PACKET, body);
 }
 
@@ -103,6 +108,7 @@ const SECTION = 0x0a0d0d0a;
 const INTERFACE = 1;
 const ENHANCED_PACKET = 6;
 const BYTE_ORDER_MAGIC = 0x1a2b3c4d;
+const OPTION_COMMENT = 1;
 const OPTION_NAME = 2;
 const OPTION_DESCRIPTION = 3;
 const OPTION_APPLICATION = 4;

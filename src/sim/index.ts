@@ -49,6 +49,7 @@ export { HostDriver, Livelock } from './driver.ts';
 export { seededEntropy } from './entropy.ts';
 export { type Lane, Network, type NetworkInterface } from './network.ts';
 export { type Broken, type Failure, ORACLES, type OracleName } from './oracles.ts';
+export { PacketCapture } from './packet-capture.ts';
 export { type PacketFate, PacketTrace } from './packet-trace.ts';
 export type {
   ConnectionPathPlan,

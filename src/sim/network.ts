@@ -9,8 +9,9 @@ import { type Direction, type Middlebox, PathModel, type Random } from '../netmo
 import { copyBytes, parseAddress, type SplitSink, splitPacket } from '../wire/index.ts';
 import { EventKind, type EventQueue } from './clock.ts';
 import type { Fingerprint } from './fingerprint.ts';
+import type { PacketCapture } from './packet-capture.ts';
 import { PacketPool } from './packet-pool.ts';
-import type { PacketTrace } from './packet-trace.ts';
+import type { PacketFate, PacketTrace } from './packet-trace.ts';
 import type { LinkPlan } from './plan.ts';
 
 /** An attachment point: one address of one host. */
@@ -71,6 +72,8 @@ export class Network {
   unroutable = 0;
   /** Set to see every packet. */
   trace: PacketTrace | undefined;
+  /** Set to record every packet that enters a path. */
+  capture: PacketCapture | undefined;
   /** Told of packets a host must not have sent. */
   onViolation: (message: string) => void = () => {};
 
@@ -202,7 +205,7 @@ export class Network {
     this.packets++;
     this.fingerprint.add(now, lane.index, pool.words(slot), bytes, offset, length);
     if (mustBeLost(lane, bytes, offset)) {
-      this.trace?.packet(now, lane.name, bytes, offset, length, MEANT_LOST);
+      this.show(lane, bytes, offset, length, MEANT_LOST);
       this.lose(lane, slot);
       pool.release(slot);
       return;
@@ -258,18 +261,18 @@ export class Network {
     const verdict = lane.model.offer(now, length, lane.random);
     if (verdict.lost) {
       const fate = { arrivalMs: Number.NaN, note: verdict.reason };
-      this.trace?.packet(now, lane.name, bytes, offset, length, fate);
+      this.show(lane, bytes, offset, length, fate);
       if (verdict.reason === 'mtu' && lane.reportsMtu) this.reportMtu(lane, slot);
       this.lose(lane, slot);
       pool.release(slot);
       return;
     }
     const { arrivesMs, duplicateMs, corruptBit } = verdict;
-    if (this.trace !== undefined) {
+    if (this.trace !== undefined || this.capture !== undefined) {
       const note = [duplicateMs < 0 ? '' : `twice, at ${duplicateMs.toFixed(3)}`];
       if (corruptBit >= 0) note.push(`bit ${corruptBit} flipped`);
       const text = note.filter(part => part !== '').join(', ');
-      this.trace.packet(now, lane.name, bytes, offset, length, { arrivalMs: arrivesMs, note: text });
+      this.show(lane, bytes, offset, length, { arrivalMs: arrivesMs, note: text });
     }
     pool.tag[slot] = lane.model.cuts;
     if (duplicateMs >= 0) this.copyTo(lane, slot, length, duplicateMs);
@@ -278,6 +281,12 @@ export class Network {
       bytes[offset + (corruptBit >> 3)] ^= 0x80 >> (corruptBit & 7);
     }
     this.queue.schedule(arrivesMs, EventKind.ARRIVAL, slot, lane.index);
+  }
+
+  private show(lane: Lane, bytes: Uint8Array, offset: number, length: number, fate: PacketFate): void {
+    const now = this.queue.nowMs;
+    this.trace?.packet(now, lane.name, bytes, offset, length, fate);
+    this.capture?.packet(now, lane, bytes, offset, length, fate);
   }
 
   private copyTo(lane: Lane, slot: number, length: number, arrivesMs: number): void {

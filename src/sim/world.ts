@@ -16,6 +16,7 @@ import { seededEntropy } from './entropy.ts';
 import { Fingerprint } from './fingerprint.ts';
 import { Network } from './network.ts';
 import type { Broken, Failure, OracleName } from './oracles.ts';
+import type { PacketCapture } from './packet-capture.ts';
 import type { PacketTrace } from './packet-trace.ts';
 import type { ConnectionPathPlan, ConnectionPlan, LinkPlan, PathPlan, WorldPlan } from './plan.ts';
 import { applyEvent } from './scenario.ts';
@@ -37,6 +38,7 @@ export interface WorldResult {
 /** What is not part of the plan: it changes nothing that happens. */
 export interface WorldOptions {
   trace?: PacketTrace;
+  capture?: PacketCapture;
   /** For worlds made to break a promise: true for what is not to be held against this one. */
   overlooks?: (broken: Broken) => boolean;
   /** Told of every byte an application reads. */
@@ -74,6 +76,7 @@ export class World {
     this.trace = options.trace;
     this.network = new Network({ queue: this.queue, fingerprint: this.hash });
     this.network.trace = options.trace;
+    this.network.capture = options.capture;
     this.network.onViolation = message => this.fail({ oracle: 'wire', message });
     this.watch = new Watch(this);
     for (let i = 0; i < plan.hosts.length; i++) this.addHost(i);

@@ -8,6 +8,8 @@ export interface CapturedPacket {
   readonly interfaceNumber: number;
   readonly timeUs: number;
   readonly inbound: boolean;
+  /** '' for none. */
+  readonly comment: string;
   /** A raw IP packet. */
   readonly bytes: Uint8Array;
 }
@@ -65,11 +67,13 @@ export function streamOf(packets: readonly CapturedPacket[]): Buffer {
 function packetOf(body: Buffer): CapturedPacket {
   const length = body.readUInt32LE(12);
   assert.equal(body.readUInt32LE(16), length, 'packets are whole');
-  const flags = optionOf(body.subarray(20 + ((length + 3) & ~3)), 2)?.readUInt32LE(0) ?? 0;
+  const options = body.subarray(20 + ((length + 3) & ~3));
+  const flags = optionOf(options, 2)?.readUInt32LE(0) ?? 0;
   return {
     interfaceNumber: body.readUInt32LE(0),
     timeUs: body.readUInt32LE(4) * 2 ** 32 + body.readUInt32LE(8),
     inbound: (flags & 3) === 1,
+    comment: optionOf(options, 1)?.toString() ?? '',
     bytes: body.subarray(20, 20 + length),
   };
 }

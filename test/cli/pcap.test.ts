@@ -8,6 +8,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { connect, createServer, type Socket } from '../../src/api/index.ts';
+import { drawWorld, replayPlan } from '../../src/sim/index.ts';
+import { verifyChecksum } from '../../src/wire/index.ts';
 import { readCapture, streamOf } from './capture.ts';
 import { Command, runCommand } from './process.ts';
 
@@ -88,7 +90,60 @@ test('the demo records the paths of its client', async t => {
   assert.deepEqual([...new Set(packets.map(packet => packet.interfaceNumber))].sort(), [0, 1]);
 });
 
+test('the simulator records what its trace tells, one interface a path, in virtual time', async t => {
+  const file = join(folder, 'world.pcapng');
+  const { seed, paths } = worldThatLoses();
+  const { code, stdout, stderr } = await runCommand(t, [
+    'sim',
+    '--from',
+    `${seed}`,
+    '--trace',
+    '--pcap',
+    file,
+  ]);
+  assert.equal(code, 0, stderr);
+  const told = [...stdout.toString().matchAll(TRACE_LINE)].map(([, ms, path, arrow, fate]) => ({
+    timeUs: Number(ms) * 1000,
+    text: `${path} ${arrow} ${fate === 'lost' ? 'lost' : 'arrives'}`,
+  }));
+  const { interfaces, packets } = readCapture(file);
+  assert.deepEqual(interfaces, paths);
+  const recorded = packets.map(({ interfaceNumber, inbound, comment }) => {
+    const fate = comment.startsWith('lost') ? 'lost' : 'arrives';
+    return `${paths[interfaceNumber]} ${inbound ? '<' : '>'} ${fate}`;
+  });
+  assert.deepEqual(
+    recorded,
+    told.map(({ text }) => text),
+  );
+  for (const [i, { timeUs, bytes }] of packets.entries()) {
+    assert.ok(Math.abs(timeUs - told[i].timeUs) <= 1, `${timeUs} µs, not ${told[i].timeUs}`);
+    assert.ok(verifyChecksum(bytes, 0, bytes.length), 'with a right checksum');
+  }
+  if (spawnSync('tcpdump', ['--version']).status !== 0) return t.diagnostic('tcpdump is not installed');
+  const read = spawnSync('tcpdump', ['-nr', file], { maxBuffer: 1 << 26 }).stdout.toString();
+  assert.equal(read.match(/^\S+ IP6? .*Flags/gm)?.length, packets.length);
+});
+
+const TRACE_LINE = /^ *(\d+\.\d+) (p\d+) ([<>]) .* (?:(lost)|→ \d+\.\d+)(?: \[.*)?$/gm;
+
+/** The first world in which some packets are lost and none is changed on the way, and the names of its paths. */
+function worldThatLoses(): { seed: number; paths: string[] } {
+  for (let seed = 1; ; seed++) {
+    const plan = drawWorld(seed);
+    if (plan.paths.some(({ middleboxes }) => middleboxes.length > 0)) continue;
+    let lost = false;
+    replayPlan(plan, {
+      trace: line => {
+        lost ||= / lost( \[[a-z ]*\])?$/.test(line);
+      },
+    });
+    if (lost) return { seed, paths: plan.paths.map(path => path.name) };
+  }
+}
+
 for (const args of [
+  ['sim', '--from', '1'],
   ['listen', '0', '127.0.0.1'],
   ['connect', '127.0.0.1', '9'],
   ['demo', '--size', '1'],

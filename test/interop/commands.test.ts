@@ -3,8 +3,12 @@
 import assert from 'node:assert/strict';
 import { execFileSync, type SpawnSyncReturns, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { readCapture, streamOf } from '../cli/capture.ts';
 import { Command } from '../cli/process.ts';
 import { skip } from './bed.ts';
 import { KernelPeer } from './kernel-peer.ts';
@@ -129,7 +133,10 @@ describe('mptcp tun translate', { skip, timeout: 60_000 }, () => {
       t.after(() => kernel.close());
       const listener = await kernel.listen({ address: host, port: 5000 });
       const accepted = listener.accept();
-      const args = `tun translate ${DEVICE} --port 5000 --address ${host}`.split(' ');
+      const folder = mkdtempSync(join(tmpdir(), 'mptcp-translate-'));
+      t.after(() => rmSync(folder, { recursive: true }));
+      const pcap = join(folder, 'translated.pcapng');
+      const args = `tun translate ${DEVICE} --port 5000 --address ${host} --pcap ${pcap}`.split(' ');
       const translator = new Command(t, args, inside(server, process.execPath, main));
       await translator.until(/translating TCP in UDP for port 5000/);
 
@@ -151,6 +158,16 @@ describe('mptcp tun translate', { skip, timeout: 60_000 }, () => {
       assert.ok(stdout.equals(question), `${stdout.length} bytes\n${stderr}`);
       assert.equal(code, 0, stderr);
       assert.equal((await echo).bytes, question.length);
+      const { interfaces, packets } = readCapture(pcap);
+      assert.deepEqual(interfaces, [host]);
+      // The first subflow, of two: the client's port is the first in what comes from it.
+      const port = (bytes: Uint8Array): number => {
+        const at = bytes[0] >> 4 === 4 ? 20 : 40;
+        return (bytes[at] << 8) | bytes[at + 1];
+      };
+      const first = packets.filter(({ inbound, bytes }) => inbound && port(bytes) === port(packets[0].bytes));
+      const carried = streamOf(first);
+      assert.ok(carried.subarray(0, 1000).equals(question.subarray(0, 1000)), `${carried.length} bytes`);
 
       translator.child.kill('SIGINT');
       assert.equal((await translator.ended).code, 0);

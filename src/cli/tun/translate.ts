@@ -7,6 +7,7 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { startTranslator } from '../../emulator/index.ts';
+import { captureWriter } from '../capture-file.ts';
 import { UsageError } from '../command-line.ts';
 import { Setup } from './setup.ts';
 
@@ -17,12 +18,25 @@ export interface TranslateOptions {
   readonly table: number;
   /** None: every address that others can reach. */
   readonly addresses: readonly string[];
+  /** The file to record into. */
+  readonly pcap?: string;
 }
 
-export async function translate({ name, port, mtu, table, ...wanted }: TranslateOptions): Promise<number> {
+export async function translate({
+  name,
+  port,
+  mtu,
+  table,
+  pcap,
+  ...wanted
+}: TranslateOptions): Promise<number> {
   if (existsSync(`/sys/class/net/${name}`)) throw new UsageError(`there is a device ${name} already`);
   const addresses = wanted.addresses.length > 0 ? wanted.addresses : reachableAddresses();
   if (addresses.length === 0) throw new UsageError('this machine has no address that others can reach');
+  const capture =
+    pcap === undefined
+      ? undefined
+      : { write: captureWriter(pcap), nowUs: () => (performance.timeOrigin + performance.now()) * 1000 };
   const setup = new Setup();
   // From here on an interruption does not end the process but this function.
   let stop: () => void = () => {};
@@ -30,7 +44,7 @@ export async function translate({ name, port, mtu, table, ...wanted }: Translate
     stop = resolve;
   });
   for (const signal of SIGNALS) process.once(signal, stop);
-  const translator = await startTranslator({ device: name, port, mtu, addresses });
+  const translator = await startTranslator({ device: name, port, mtu, addresses, capture });
   const alive = setInterval(() => {}, LONG_MS);
   try {
     setup.ip(`link set dev ${name} mtu ${mtu} up`);
