@@ -43,4 +43,10 @@ export function rounded(value: number): number {
   return Math.round(value * 10) / 10;
 }
 
+/** The middle one; of an even number, the upper of the two in the middle. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[sorted.length >> 1];
+}
+
 const ROUNDS = 3;

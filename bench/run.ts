@@ -1,65 +1,120 @@
-// `npm run bench [-- --save]`: what the codecs, the core and the loopback carry, as tables of Markdown.
+// `npm run bench [-- PART…] [--save]`: what the codecs, the core, the loopback and a TUN device carry, as tables of
+// Markdown. The parts are `codecs`, `core`, `loopback` and `tun`; all of them unless some are named. `tun` takes
+// six minutes and needs root.
 //
-// With --save the tables also go to bench/RESULTS.md, so that later work can be compared with them. Absolute
-// numbers are those of the machine; the ratio to node:net in the same run is not.
+// With --save the tables also go to bench/RESULTS.md, in place of what stood there of the same parts, so that later
+// work can be compared with them. Absolute numbers are those of the machine; ratios within one run are not.
 
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
+import { parseArgs } from 'node:util';
 import { benchCore } from './core.ts';
 import type { Measurement } from './measure.ts';
+import { benchTun } from './tun.ts';
 import { benchUdp } from './udp.ts';
 import { benchWire } from './wire.ts';
 
 type Row = readonly (string | number)[];
 
-const sections: string[] = [];
-report(
-  `Measured with Node ${process.version} on ${cpus()[0]?.model ?? 'an unknown processor'}, ${cpus().length} cores.`,
-);
+/** By their names, in the order of the file: measures and gives its paragraphs, undefined when it cannot. */
+const parts: Readonly<Record<string, () => Promise<string[] | undefined>>> = {
+  codecs: async () => [table(['what', 'ns', 'bytes allocated'], benchWire().map(measured))],
+  core: async () => {
+    const core = await benchCore();
+    return [
+      'Two hosts and the memory link in one process: both ends of a transfer together, acknowledgements included.',
+      table(
+        ['what', 'payload bytes', 'ns a segment', 'bytes allocated a segment', 'packets a second', 'Gbit/s'],
+        core.map(row => [
+          row.name,
+          row.payloadBytes,
+          row.nsPerSegment,
+          Number.isNaN(row.bytesPerSegment) ? 'not measured' : row.bytesPerSegment,
+          row.packetsPerSecond,
+          row.gbitPerSecond,
+        ]),
+      ),
+    ];
+  },
+  loopback: async () => {
+    const udp = await benchUdp();
+    return [
+      `A connection of this package over the udp link beside one of node:net, medians of ${udp.runs} runs in turn.`,
+      table(
+        ['what', 'Mbit/s', 'sender CPU seconds a GB'],
+        [
+          ['node:net TCP', Math.round(udp.netMbps), udp.netCpuSecondsPerGB.toFixed(2)],
+          ['mptcp over udp', Math.round(udp.udpMbps), udp.udpCpuSecondsPerGB.toFixed(2)],
+          ['ratio', udp.ratio.toFixed(3), ''],
+        ],
+      ),
+      `The udp link with Node's dgram allocates ${Math.round(udp.heapBytesPerDatagram)} bytes a datagram, ` +
+        'sent and received in one process.',
+    ];
+  },
+  tun: async () => {
+    const tun = await benchTun();
+    if (typeof tun === 'string') {
+      console.log(`tun was left out: ${tun}\n`);
+      return undefined;
+    }
+    return [
+      'Multipath TCP over a TUN device with the kernel at the other end, and the kernel with itself. The dumb endpoint ' +
+        'only moves the bytes (bench/dumb.ts): it is what JavaScript could reach at most. MTU 1,500; CUBIC at both ' +
+        `ends; medians of ${tun.rounds} rounds in which all take turns, ${tun.secondsEach} s each.`,
+      table(
+        ['what', 'Gbit/s', 'CPU seconds a GB', 'of the dumb endpoint', 'of the kernel', 'of one subflow'],
+        tun.rows.map(row => [
+          row.name,
+          row.gbitPerSecond.toFixed(1),
+          row.cpuSecondsPerGB?.toFixed(2) ?? '',
+          row.ofDumb?.toFixed(2) ?? '',
+          row.ofKernel?.toFixed(2) ?? '',
+          row.ofOneSubflow?.toFixed(2) ?? '',
+        ]),
+      ),
+    ];
+  },
+};
 
-report('## Codecs', table(['what', 'ns', 'bytes allocated'], benchWire().map(measured)));
-
-const core = await benchCore();
-report(
-  '## Core',
-  'Two hosts and the memory link in one process: both ends of a transfer together, acknowledgements included.',
-  table(
-    ['what', 'payload bytes', 'ns a segment', 'bytes allocated a segment', 'packets a second', 'Gbit/s'],
-    core.map(row => [
-      row.name,
-      row.payloadBytes,
-      row.nsPerSegment,
-      Number.isNaN(row.bytesPerSegment) ? 'not measured' : row.bytesPerSegment,
-      row.packetsPerSecond,
-      row.gbitPerSecond,
-    ]),
-  ),
-);
-
-const udp = await benchUdp();
-report(
-  '## Loopback',
-  `A connection of this package over the udp link beside one of node:net, medians of ${udp.runs} runs in turn.`,
-  table(
-    ['what', 'Mbit/s', 'sender CPU seconds a GB'],
-    [
-      ['node:net TCP', Math.round(udp.netMbps), udp.netCpuSecondsPerGB.toFixed(2)],
-      ['mptcp over udp', Math.round(udp.udpMbps), udp.udpCpuSecondsPerGB.toFixed(2)],
-      ['ratio', udp.ratio.toFixed(3), ''],
-    ],
-  ),
-  `The udp link with Node's dgram allocates ${Math.round(udp.heapBytesPerDatagram)} bytes a datagram, ` +
-    'sent and received in one process.',
-);
-
-if (process.argv.includes('--save')) {
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { save: { type: 'boolean', default: false } },
+});
+const unknown = positionals.find(name => !(name in parts));
+if (unknown !== undefined) {
+  console.error(`there is no part "${unknown}": ${Object.keys(parts).join(', ')}`);
+  process.exit(2);
+}
+const machine = `Node ${process.version} on ${cpus()[0]?.model ?? 'an unknown processor'}, ${cpus().length} cores.`;
+const results = new URL('../../bench/RESULTS.md', import.meta.url);
+const sections = savedSections(readFileSync(results, 'utf8'));
+for (const [name, measure] of Object.entries(parts)) {
+  if (positionals.length > 0 && !positionals.includes(name)) continue;
+  const paragraphs = await measure();
+  if (paragraphs === undefined) continue;
+  const text = [`## ${heading(name)}`, machine, ...paragraphs].join('\n\n');
+  console.log(`${text}\n`);
+  sections.set(name, text);
+}
+if (values.save) {
+  const ordered = Object.keys(parts).flatMap(name => sections.get(name) ?? []);
   const head = '# Results\n\nWritten by `npm run bench -- --save`.';
-  writeFileSync(new URL('../../bench/RESULTS.md', import.meta.url), `${[head, ...sections].join('\n\n')}\n`);
+  writeFileSync(results, `${[head, ...ordered].join('\n\n')}\n`);
 }
 
-function report(...paragraphs: string[]): void {
-  sections.push(...paragraphs);
-  console.log(`${paragraphs.join('\n\n')}\n`);
+/** What the file holds, by part. */
+function savedSections(text: string): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const name of Object.keys(parts)) {
+    const section = text.split(/\n+(?=## )/).find(piece => piece.startsWith(`## ${heading(name)}\n`));
+    if (section !== undefined) found.set(name, section.trimEnd());
+  }
+  return found;
+}
+
+function heading(part: string): string {
+  return part === 'tun' ? 'TUN' : part[0].toUpperCase() + part.slice(1);
 }
 
 function measured({ name, nsPerOp, bytesPerOp }: Measurement): Row {

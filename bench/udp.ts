@@ -13,6 +13,7 @@ import { fileURLToPath } from 'node:url';
 import { connect } from '../src/api/index.ts';
 import { type Link, UdpLink } from '../src/link/index.ts';
 import { encodeHeaders, Flag, headerLength, parseAddress, Segment } from '../src/wire/index.ts';
+import { median } from './measure.ts';
 
 /** What was measured. */
 export interface UdpBench {
@@ -142,11 +143,6 @@ function fullPacket(srcPort: number, dstPort: number): Uint8Array {
 
 async function turns(count: number): Promise<void> {
   for (let i = 0; i < count; i++) await new Promise<void>(resolve => setImmediate(resolve));
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[sorted.length >> 1];
 }
 
 const DATAGRAMS = 2000;

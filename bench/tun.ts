@@ -1,0 +1,126 @@
+// What a connection over TUN carries against the kernel: our stack beside an endpoint that does nothing but move
+// the bytes (dumb.ts), and the kernel with itself. Runs take turns and medians count: the machine's speed, and
+// what else it does, cancel out of the ratios.
+
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { median } from './measure.ts';
+import { impediment, KernelEnd, Namespaces, SECONDS, secondKernelAddress } from './tun-bed.ts';
+import type { TunResult, TunRun } from './tun-run.ts';
+
+export const ROUNDS = 7;
+
+/** Medians. */
+export interface TunRow {
+  readonly name: string;
+  readonly gbitPerSecond: number;
+  /** Of our end's process; undefined for the kernel with itself. */
+  readonly cpuSecondsPerGB: number | undefined;
+  /** How many times as fast as others in the same direction and with the same offload, where that is of interest. */
+  readonly ofDumb: number | undefined;
+  readonly ofKernel: number | undefined;
+  readonly ofOneSubflow: number | undefined;
+}
+
+export interface TunBench {
+  readonly rounds: number;
+  readonly secondsEach: number;
+  readonly rows: readonly TunRow[];
+}
+
+/** Measures everything, in minutes; why not, where it cannot be. */
+export async function benchTun(): Promise<TunBench | string> {
+  const reason = impediment();
+  if (reason !== undefined) return reason;
+  const cells = allCells();
+  const namespaces = new Namespaces();
+  const stopped = (): never => process.exit(130);
+  const remove = (): void => namespaces.remove();
+  process.once('SIGINT', stopped).once('exit', remove);
+  try {
+    for (let round = 0; round < ROUNDS; round++) {
+      for (const cell of cells) cell.results.push(await measureCell(cell, namespaces));
+    }
+  } finally {
+    process.off('SIGINT', stopped).off('exit', remove);
+    remove();
+  }
+  return { rounds: ROUNDS, secondsEach: SECONDS, rows: cells.map(rowOf) };
+}
+
+/** What is measured in every round. */
+interface Cell {
+  readonly name: string;
+  readonly offload: boolean;
+  /** Undefined: the kernel with itself. */
+  readonly run?: Omit<TunRun, 'namespace' | 'offload'>;
+  readonly beside?: { readonly kernel: Cell; readonly dumb?: Cell; readonly one?: Cell };
+  readonly results: TunResult[];
+}
+
+function allCells(): Cell[] {
+  return [true, false].flatMap(offload => {
+    const how = offload ? 'with offload' : 'without offload';
+    const kernel: Cell = { name: `kernel to kernel over veth, ${how}`, offload, results: [] };
+    const cells = (['in', 'out'] as const).flatMap(direction => {
+      const add = (what: string, run: Pick<TunRun, 'end' | 'devices'>, others: object): Cell => ({
+        name: `${what}, ${direction}, ${how}`,
+        offload,
+        run: { ...run, direction },
+        beside: { kernel, ...others },
+        results: [],
+      });
+      const dumb = add('dumb endpoint', { end: 'dumb', devices: 1 }, {});
+      const one = add('mptcp', { end: 'stack', devices: 1 }, { dumb });
+      return [dumb, one, add('mptcp, two subflows', { end: 'stack', devices: 2 }, { dumb, one })];
+    });
+    return [kernel, ...cells];
+  });
+}
+
+function measureCell(cell: Cell, namespaces: Namespaces): Promise<TunResult> {
+  if (cell.run === undefined) return measureKernel(namespaces, cell.offload);
+  return measureTun({ ...cell.run, offload: cell.offload, namespace: namespaces.first });
+}
+
+/** In a process of its own: a young one each time, compiled for nothing else. */
+async function measureTun(run: TunRun): Promise<TunResult> {
+  const script = fileURLToPath(new URL('./tun-run.js', import.meta.url));
+  const { stdout } = await execute(process.execPath, [script, JSON.stringify(run)]);
+  return JSON.parse(stdout) as TunResult;
+}
+
+async function measureKernel(namespaces: Namespaces, offload: boolean): Promise<TunResult> {
+  namespaces.join(offload);
+  const address = secondKernelAddress;
+  const receiver = new KernelEnd(namespaces.second, { address, work: 'sink' });
+  const sender = new KernelEnd(namespaces.first, { address, port: await receiver.port, work: 'flood' });
+  try {
+    return { gbitPerSecond: await receiver.gbitPerSecond, cpuSecondsPerGB: Number.NaN };
+  } finally {
+    sender.stop();
+    receiver.stop();
+    namespaces.part();
+  }
+}
+
+function rowOf({ name, run, beside, results }: Cell): TunRow {
+  const gbitPerSecond = speedOf(results);
+  const ratioTo = (other: Cell | undefined): number | undefined =>
+    other === undefined ? undefined : gbitPerSecond / speedOf(other.results);
+  return {
+    name,
+    gbitPerSecond,
+    cpuSecondsPerGB: run === undefined ? undefined : median(results.map(result => result.cpuSecondsPerGB)),
+    ofDumb: ratioTo(beside?.dumb),
+    ofKernel: ratioTo(beside?.kernel),
+    ofOneSubflow: ratioTo(beside?.one),
+  };
+}
+
+function speedOf(results: readonly TunResult[]): number {
+  return median(results.map(result => result.gbitPerSecond));
+}
+
+const execute = promisify(execFile);
