@@ -1,6 +1,7 @@
 // Decides when each datagram of one direction of an emulated path is handed on, in explicit time.
 // Have read: netmodel/path.ts.
-// Before: udp-relay.ts stamps what it receives and offers it here. After: it takes what is due and sends it.
+// Before: udp-relay.ts and emulated-path.ts stamp what they receive and offer it here. After: they take
+// what is due and send it.
 //
 // Departures come from the model, rate and queue, and not from when somebody looked: a wake-up that comes
 // late hands on everything that has become due, and the next departure is counted from the last one. So the
@@ -16,28 +17,40 @@ export class RelaySchedule<T> {
   readonly counters = { deliveredPackets: 0, deliveredBytes: 0, lostCut: 0, lostCorrupt: 0 };
 
   readonly #random: RandomSource;
+  readonly #damage: (item: T, bit: number) => T | undefined;
   #dueMs = new Float64Array(INITIAL_CAPACITY);
   #ipBytes = new Int32Array(INITIAL_CAPACITY);
   #items = new Array<T | undefined>(INITIAL_CAPACITY).fill(undefined);
   #head = 0;
   #size = 0;
 
-  constructor(options: { model: PathModel; random: RandomSource }) {
+  /**
+   * `damage` makes what arrives when this bit of the IP packet was flipped. By default that is nothing: the
+   * receiver's UDP checksum would not match.
+   */
+  constructor(options: {
+    model: PathModel;
+    random: RandomSource;
+    damage?: (item: T, bit: number) => T | undefined;
+  }) {
     this.model = options.model;
     this.#random = options.random;
+    this.#damage = options.damage ?? (() => undefined);
   }
 
   /** `ipBytes` is what the datagram would measure as an IP packet. */
   offer(item: T, ipBytes: number, now: number): void {
     const verdict = this.model.offer(now, ipBytes, this.#random);
     if (verdict.lost) return;
-    if (verdict.corruptBit !== -1) {
-      // The receiver's UDP checksum would not match: it is lost, having used its share of the rate.
+    const { arrivesMs, duplicateMs, corruptBit } = verdict;
+    const arriving = corruptBit === -1 ? item : this.#damage(item, corruptBit);
+    if (arriving === undefined) {
+      // It is lost having used its share of the rate.
       this.counters.lostCorrupt += 1;
       return;
     }
-    this.#insert(item, ipBytes, verdict.arrivesMs);
-    if (verdict.duplicateMs !== -1) this.#insert(item, ipBytes, verdict.duplicateMs);
+    this.#insert(arriving, ipBytes, arrivesMs);
+    if (duplicateMs !== -1) this.#insert(item, ipBytes, duplicateMs);
   }
 
   /** When to call `take` next; Infinity when nothing is under way. */

@@ -12,6 +12,7 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { isIP } from 'node:net';
 import { PathModel, type PathOptions, Random } from '../netmodel/index.ts';
+import { Alarm } from './alarm.ts';
 import { RelaySchedule } from './relay-schedule.ts';
 
 export interface RelayPathOptions {
@@ -143,8 +144,7 @@ class UdpRelay implements Relay {
   #closed = false;
   #turnOpen = false;
   #turnMs = 0;
-  #timer: NodeJS.Timeout | undefined;
-  #timerDueMs = Infinity;
+  readonly #alarm = new Alarm(() => this.#deliver());
 
   constructor(options: RelayOptions) {
     this.#server = options.server;
@@ -179,7 +179,7 @@ class UdpRelay implements Relay {
 
   async close(): Promise<void> {
     this.#closed = true;
-    clearTimeout(this.#timer);
+    this.#alarm.cancel();
     for (const path of this.#paths) {
       for (const flow of path.flows.values()) this.#closeFlow(flow);
       try {
@@ -291,12 +291,6 @@ class UdpRelay implements Relay {
     this.#deliver();
   };
 
-  readonly #wake = (): void => {
-    this.#timer = undefined;
-    this.#timerDueMs = Infinity;
-    this.#deliver();
-  };
-
   #deliver(): void {
     if (this.#closed) return;
     const now = performance.now() - this.#startedMs;
@@ -312,10 +306,7 @@ class UdpRelay implements Relay {
       }
       nextMs = Math.min(nextMs, forward.nextDueMs, backward.nextDueMs);
     }
-    if (nextMs >= this.#timerDueMs) return;
-    clearTimeout(this.#timer);
-    this.#timerDueMs = nextMs;
-    this.#timer = setTimeout(this.#wake, Math.max(Math.ceil(nextMs - now), 1));
+    this.#alarm.set(nextMs, now);
   }
 
   #socket(): Socket {
