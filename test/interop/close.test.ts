@@ -111,7 +111,7 @@ for (const role of ROLES) {
           assert.ok(((await bed.moved())['MPFastcloseTx'] ?? 0) >= 1);
         }));
 
-      test('we abort: the kernel gets a reset, by MP_FASTCLOSE', () =>
+      test('Z1a: we abort: the kernel gets a reset, by MP_FASTCLOSE', () =>
         withBed(bedOptions, async bed => {
           const pair = await open(bed, role);
           await greet(pair);
@@ -121,7 +121,7 @@ for (const role of ROLES) {
           assert.equal((await bed.moved())['MPFastcloseRx'], 1);
         }));
 
-      test('the kernel aborts: we get a reset, by MP_FASTCLOSE', () =>
+      test('Z2: the kernel aborts: we get a reset, by MP_FASTCLOSE', () =>
         withBed(bedOptions, async bed => {
           const pair = await open(bed, role);
           await greet(pair);

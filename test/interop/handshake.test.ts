@@ -29,7 +29,7 @@ for (const role of ROLES) {
       }
     }
 
-    test('the kernel asks for checksums: they are used', () =>
+    test('C6g: the kernel asks for checksums: they are used', () =>
       withBed({ sysctls: { 'net.mptcp.checksum_enabled': 1 } }, async bed => {
         const { flow, socket } = await connectPair(bed, { role });
         const echo = socket.echo();
@@ -41,7 +41,7 @@ for (const role of ROLES) {
         await bed.assertCounters(handshakeCounters(role));
       }));
 
-    test('the server speaks first', () =>
+    test('C3d: the server speaks first', () =>
       withBed({}, async bed => {
         const { flow, socket } = await connectPair(bed, { role });
         const [server, client] = role === 'our client' ? [socket, flow] : [flow, socket];

@@ -53,7 +53,7 @@ describe('our client joins', { skip }, () => {
       await bed.assertCounters({ ...handshakeCounters('our client'), MPJoinSynRx: 3, MPJoinAckRx: 3 });
     }));
 
-  test('an address that the kernel announces, with and without a port', () =>
+  test('A2, A7: an address that the kernel announces, with and without a port', () =>
     withBed(
       {
         devices: 2,
@@ -81,7 +81,7 @@ describe('our client joins', { skip }, () => {
       },
     ));
 
-  test('a server that denies joins to its first address: only the announced one is joined', () =>
+  test('C6d: a server that denies joins to its first address: only the announced one is joined', () =>
     withBed(
       {
         devices: 2,
@@ -127,7 +127,7 @@ describe('the kernel joins our server', { skip }, () => {
   }
 
   for (const port of [undefined, 8888]) {
-    test(`at an address that we announce, ${port === undefined ? 'without' : 'with'} a port`, () =>
+    test(`A2: at an address that we announce, ${port === undefined ? 'without' : 'with'} a port`, () =>
       withBed({ devices: 2, ip: [MANY] }, async bed => {
         const advertised = { address: bed.ourAddress(1), ...(port === undefined ? {} : { port }) };
         const pair = await connectPair(bed, { role: 'our server', listen: { advertise: [advertised] } });
@@ -148,7 +148,7 @@ describe('the kernel joins our server', { skip }, () => {
 
 for (const role of ROLES) {
   describe(`priorities, ${role}`, { skip }, () => {
-    test('a subflow that begins as backup carries nothing while the first lives', () =>
+    test('J8, P1a: a subflow that begins as backup carries nothing while the first lives', () =>
       withBed({ devices: 2, ip: [MANY] }, async bed => {
         if (role === 'our server') bed.ip(`mptcp endpoint add ${bed.kernelAddress(1)} subflow backup`);
         const pair = await connectPair(bed, {
@@ -168,7 +168,7 @@ for (const role of ROLES) {
         await exchange(pair, MIB);
       }));
 
-    test('we make a subflow backup, and regular again: the kernel follows', () =>
+    test('P1b: we make a subflow backup, and regular again: the kernel follows', () =>
       withBed({ devices: 2, ip: [MANY] }, async bed => {
         const pair = await twoSubflows(bed, role);
         pair.flow.setBackup(1, true);
@@ -186,7 +186,7 @@ for (const role of ROLES) {
         await exchange(pair, MIB);
       }));
 
-    test('the kernel makes a subflow backup, and regular again: we follow', () =>
+    test('P1b: the kernel makes a subflow backup, and regular again: we follow', () =>
       withBed({ devices: 2, ip: [MANY] }, async bed => {
         const pair = await twoSubflows(bed, role);
         const id = role === 'our client' ? 5 : 1;

@@ -25,7 +25,7 @@ for (const role of ROLES) {
     for (const lost of [0, 1]) {
       const which = lost === 0 ? 'the first subflow' : 'the joined subflow';
 
-      test(`${which} falls silent in a transfer to the kernel`, () =>
+      test(`R3b: ${which} falls silent in a transfer to the kernel`, () =>
         withBed(bedOptions, async bed => {
           const pair = await twoSubflows(bed, role, true);
           await exchangeHalf(pair, MIB);
@@ -49,7 +49,7 @@ for (const role of ROLES) {
           await exchange(pair, MIB);
         }));
 
-      test(`the address of ${which} is taken from us: the kernel is told`, () =>
+      test(`X1a: the address of ${which} is taken from us: the kernel is told`, () =>
         withBed(bedOptions, async bed => {
           const pair = await twoSubflows(bed, role, true);
           await exchangeHalf(pair, MIB);

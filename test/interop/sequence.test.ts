@@ -15,7 +15,7 @@ for (const role of ROLES) {
     for (const shortSequence of [false, true]) {
       const form = shortSequence ? '32-bit' : '64-bit';
       for (const checksum of [false, true]) {
-        test(`${form} sequence numbers, checksum ${checksum ? 'on' : 'off'}`, () =>
+        test(`D7b, D7c: ${form} sequence numbers, checksum ${checksum ? 'on' : 'off'}`, () =>
           withBed({ config: { shortSequence, checksum } }, async bed => {
             await exchange(await connectPair(bed, { role }), 4 * MIB);
             await bed.assertCounters(handshakeCounters(role));

@@ -28,7 +28,7 @@ function bothMultipath(world: World): void {
   }
 }
 
-test('C3, C7: keys on SYN/ACK and ACK, first data with MP_CAPABLE at IDSN + 1, then DSS', () => {
+test('C1a, C3a, C3b, C6b, C6e: keys on SYN/ACK and ACK, first data with MP_CAPABLE at IDSN + 1, then DSS', () => {
   const world = new World();
   world.establish();
   world.transfer('client', 5000);
@@ -54,7 +54,7 @@ for (const [name, match, from] of [
   ['third ACK', isCapableAck, 'client'],
   ['first data', hasData, 'client'],
 ] as const) {
-  test(`C3: ${name} lost once, client speaks first`, () => {
+  test(`C3b: ${name} lost once, client speaks first`, () => {
     const world = new World();
     world.rules.push(first(1, (s, p) => p.from === from && match(s)));
     world.client.onConnected = () => world.client.send(bytesOf(3000), world.now);
@@ -66,7 +66,7 @@ for (const [name, match, from] of [
     world.finish();
   });
 
-  test(`C3: ${name} doubled, client speaks first`, () => {
+  test(`C3b, C3c: ${name} doubled, client speaks first`, () => {
     const world = new World();
     world.rules.push(first(1, (s, p) => p.from === from && match(s), { again: 1 }));
     world.client.onConnected = () => world.client.send(bytesOf(3000), world.now);
@@ -77,7 +77,7 @@ for (const [name, match, from] of [
     world.finish();
   });
 
-  test(`C3: ${name} lost once, nobody speaks for a while`, () => {
+  test(`C3b: ${name} lost once, nobody speaks for a while`, () => {
     const world = new World();
     world.rules.push(first(1, (s, p) => p.from === from && match(s)));
     world.connect();
@@ -88,7 +88,7 @@ for (const [name, match, from] of [
   });
 }
 
-test('C3: the third ACK overtaken by data', () => {
+test('C3b: the third ACK overtaken by data', () => {
   const world = new World();
   world.rules.push(first(1, isCapableAck, { delayMs: 30 }));
   world.client.onConnected = () => world.client.send(bytesOf(8000), world.now);
@@ -98,7 +98,7 @@ test('C3: the third ACK overtaken by data', () => {
   world.finish();
 });
 
-test('C3: the first data overtaken by the second, third ACK lost', () => {
+test('C3b, C3c: the first data overtaken by the second, third ACK lost', () => {
   const world = new World();
   world.rules.push(first(1, isCapableAck), first(1, hasData, { delayMs: 5 }));
   world.client.onConnected = () => world.client.send(bytesOf(8000), world.now);
@@ -109,7 +109,7 @@ test('C3: the first data overtaken by the second, third ACK lost', () => {
   world.finish();
 });
 
-test('C3: server speaks first, its DSS confirms the key and the client goes on with DSS', () => {
+test('C3d: server speaks first, its DSS confirms the key and the client goes on with DSS', () => {
   const world = new World();
   world.server.onConnected = c => c.write(bytesOf(2000), 0, 2000, world.now);
   world.connect();
@@ -124,7 +124,7 @@ test('C3: server speaks first, its DSS confirms the key and the client goes on w
   world.finish();
 });
 
-test('C3: server speaks first and the third ACK was lost', () => {
+test('C3d: server speaks first and the third ACK was lost', () => {
   const world = new World();
   world.rules.push(first(1, isCapableAck));
   world.server.onConnected = c => c.write(bytesOf(2000), 0, 2000, world.now);
@@ -134,7 +134,7 @@ test('C3: server speaks first and the third ACK was lost', () => {
   world.finish();
 });
 
-test('C3: both speak at once', () => {
+test('C3b: both speak at once', () => {
   const world = new World();
   world.server.onConnected = c => c.write(bytesOf(9000), 0, 9000, world.now);
   world.client.onConnected = () => world.client.send(bytesOf(9000), world.now);
@@ -157,7 +157,7 @@ const onlyClientFirsts: [string, Rule[]][] = [
   ['third ACK doubled', [first(1, isCapableAck, { again: 1 })]],
 ];
 for (const [name, rules] of onlyClientFirsts) {
-  test(`C3, F1: a client that finishes without a byte before its third ACK: ${name}`, () => {
+  test(`C3b, F1: a client that finishes without a byte before its third ACK: ${name}`, () => {
     const world = new World();
     world.rules.push(...rules);
     world.client.onConnected = c => c.shutdown(world.now);
@@ -171,7 +171,7 @@ for (const [name, rules] of onlyClientFirsts) {
     world.finish();
   });
 
-  test(`C3, F1: a client that writes and finishes before its third ACK: ${name}`, () => {
+  test(`C3b, F1: a client that writes and finishes before its third ACK: ${name}`, () => {
     const world = new World();
     world.rules.push(...rules);
     world.client.onConnected = () => world.client.send(bytesOf(100), world.now, { finish: true });
@@ -185,7 +185,7 @@ for (const [name, rules] of onlyClientFirsts) {
   });
 }
 
-test('C1: a higher version in the SYN is answered with version 1', () => {
+test('C1b: a higher version in the SYN is answered with version 1', () => {
   const world = new World();
   world.rules.push(
     altered(1, isSyn, s => {
@@ -198,7 +198,7 @@ test('C1: a higher version in the SYN is answered with version 1', () => {
   world.finish();
 });
 
-test('C1: version 0 in the SYN is answered without the option', () => {
+test('C1b, C1c: version 0 in the SYN is answered without the option', () => {
   const world = new World();
   world.rules.push(
     altered(1, isSyn, s => {
@@ -216,7 +216,7 @@ for (const [name, flags] of [
   ['no algorithm', 0],
   ['only an unknown algorithm (G)', 0x02],
 ] as const) {
-  test(`C6: SYN with ${name} is answered without the option`, () => {
+  test(`C6c, C6f, C6i: SYN with ${name} is answered without the option`, () => {
     const world = new World();
     world.rules.push(
       altered(1, isSyn, s => {
@@ -231,7 +231,7 @@ for (const [name, flags] of [
   });
 }
 
-test('C6: of several algorithms offered the answer names SHA-256 alone', () => {
+test('C6j: of several algorithms offered the answer names SHA-256 alone', () => {
   const world = new World();
   world.rules.push(
     altered(1, isSyn, s => {
@@ -250,7 +250,7 @@ for (const [name, flags] of [
   ['two algorithms', 0x03],
   ['none', 0],
 ] as const) {
-  test(`C6: SYN/ACK with ${name} is plain TCP at both ends`, () => {
+  test(`C4, C6f, C6j: SYN/ACK with ${name} is plain TCP at both ends`, () => {
     const world = new World();
     world.rules.push(
       altered(1, isSynAck, s => {
@@ -268,7 +268,7 @@ for (const [name, flags] of [
 }
 
 for (const asks of ['client', 'server'] as const) {
-  test(`C6: checksums asked for by the ${asks} are used in both directions`, () => {
+  test(`C6g: checksums asked for by the ${asks} are used in both directions`, () => {
     const world = new World({ [asks]: { checksum: true } });
     world.establish();
     world.transfer('client', 20_000);
@@ -281,7 +281,7 @@ for (const asks of ['client', 'server'] as const) {
   });
 }
 
-test('C6: flag C keeps the client from joining the address of the first subflow', () => {
+test('C6d: flag C keeps the client from joining the address of the first subflow', () => {
   const world = new World({ paths: 2 });
   world.rules.push(
     altered(1, isSynAck, s => {
@@ -295,7 +295,7 @@ test('C6: flag C keeps the client from joining the address of the first subflow'
   world.finish();
 });
 
-test('C2: keys of many connections differ, and so do tokens', () => {
+test('C2a: keys of many connections differ, and so do tokens', () => {
   const world = new World();
   const tokens = new Set<number>();
   for (let i = 0; i < 50; i++) world.connect();
@@ -306,7 +306,7 @@ test('C2: keys of many connections differ, and so do tokens', () => {
   assert.equal(tokens.size, 100);
 });
 
-test('C2: a key whose token is in use is drawn again', () => {
+test('C2a, C2b: a key whose token is in use is drawn again', () => {
   const real = seededEntropy(5);
   let calls = 0;
   const entropy = {
@@ -348,7 +348,7 @@ test('C4: wrong receiver key in the third ACK: plain TCP, and the data arrives',
   world.finish();
 });
 
-test('C8: SYN without option is answered without', () => {
+test('C8b: SYN without option is answered without', () => {
   const world = new World({ multipath: { server: true } });
   world.connect({ multipath: false });
   world.transfer('client', 3000);
@@ -357,7 +357,7 @@ test('C8: SYN without option is answered without', () => {
   world.finish();
 });
 
-test('C8: option removed from the SYN, the SYN/ACK or the third ACK: TCP at both ends', () => {
+test('C8a, C8c: option removed from the SYN, the SYN/ACK or the third ACK: TCP at both ends', () => {
   for (const match of [isSyn, isSynAck, isCapableAck]) {
     const world = new World();
     world.rules.push(
@@ -391,7 +391,7 @@ test('G1: a late copy of the SYN/ACK with another key or none changes nothing', 
   }
 });
 
-test('G5: no MPTCP option on a RST to an unknown connection', () => {
+test('no MPTCP option on a RST to an unknown connection', () => {
   const world = new World();
   world.connect({ remote: { address: world.serverAddresses[0], port: 9 } });
   world.run(100);

@@ -81,7 +81,7 @@ const causes: [string, () => Rule, boolean][] = [
 for (const speaker of ['client', 'server'] as const) {
   for (const [name, middlebox, plain] of causes) {
     for (const loss of [false, true]) {
-      test(`B1, B2: ${name}, ${speaker} speaks first${loss ? ', some packets lost' : ''}`, () => {
+      test(`B2c, C8a, C8c: ${name}, ${speaker} speaks first${loss ? ', some packets lost' : ''}`, () => {
         const world = new World();
         world.rules.push(middlebox());
         let n = 0;
@@ -97,7 +97,7 @@ for (const speaker of ['client', 'server'] as const) {
 
 for (const damaged of ['client', 'server'] as const) {
   for (const speaker of ['client', 'server'] as const) {
-    test(`B4: payload from the ${damaged} changed on the way, ${speaker} speaks first: MP_FAIL, infinite mapping, TCP`, () => {
+    test(`B4d, B4g, B5b: payload from the ${damaged} changed on the way, ${speaker} speaks first: MP_FAIL, infinite mapping, TCP`, () => {
       const world = new World({ client: { checksum: true } });
       let hits = 0;
       world.rules.push(
@@ -153,7 +153,7 @@ for (const damaged of ['client', 'server'] as const) {
   }
 }
 
-test('B4: MP_FAIL lost at first: repeated, both ends plain', () => {
+test('B4d, B4g: MP_FAIL lost at first: repeated, both ends plain', () => {
   const world = new World({ client: { checksum: true } });
   world.rules.push(first(2, s => has(s, Mp.FAIL)));
   let hits = 0;
@@ -175,7 +175,7 @@ test('B4: MP_FAIL lost at first: repeated, both ends plain', () => {
   world.finish();
 });
 
-test('B4: two subflows, payload changed on one: RST with MP_FAIL there, the stream is whole', () => {
+test('B4a, B4b: two subflows, payload changed on one: RST with MP_FAIL there, the stream is whole', () => {
   const world = new World({ paths: 2, client: { checksum: true } });
   world.establish(2);
   world.rules.push(
@@ -196,7 +196,7 @@ test('B4: two subflows, payload changed on one: RST with MP_FAIL there, the stre
   world.finish();
 });
 
-test('B4: a join that never worked does not keep the only subflow from falling back', () => {
+test('B4g: a join that never worked does not keep the only subflow from falling back', () => {
   const world = new World({ paths: 2, client: { checksum: true } });
   world.rules.push(p => (p.path === 1 ? 'drop' : undefined));
   let on = false;
@@ -223,7 +223,7 @@ test('B4: a join that never worked does not keep the only subflow from falling b
   world.finish();
 });
 
-test('B2: data of a joined subflow acknowledged without DATA_ACK: RST, middlebox interference, stream whole', () => {
+test('B2a, B2b: data of a joined subflow acknowledged without DATA_ACK: RST, middlebox interference, stream whole', () => {
   const world = new World({ paths: 2, delays: [30, 10] });
   world.rules.push(stripped((s, p) => p.path === 1 && p.from === 'server' && has(s, Mp.DSS) && p.at > 1300));
   world.establish(2);
@@ -236,7 +236,7 @@ test('B2: data of a joined subflow acknowledged without DATA_ACK: RST, middlebox
   world.finish();
 });
 
-test('B2: a joined subflow whose data loses its options: RST, middlebox interference, stream whole', () => {
+test('B3a, B3b: a joined subflow whose data loses its options: RST, middlebox interference, stream whole', () => {
   const world = new World({ paths: 2, delays: [30, 10] });
   world.rules.push(stripped((s, p) => p.path === 1 && p.from === 'client' && hasData(s)));
   world.establish(2);
@@ -248,7 +248,7 @@ test('B2: a joined subflow whose data loses its options: RST, middlebox interfer
   world.finish();
 });
 
-test('B3: options lost on one of two subflows in the middle of the transfer: stream whole', () => {
+test('options lost on one of two subflows in the middle of the transfer: stream whole', () => {
   for (const from of ['client', 'server'] as const) {
     const world = new World({ paths: 2, delays: [10, 20], server: { receiveBufferBytes: 200_000 } });
     world.establish(2);
@@ -261,7 +261,7 @@ test('B3: options lost on one of two subflows in the middle of the transfer: str
   }
 });
 
-test('B5: after falling back there are no joins, no ADD_ADDR, and every cause has its advice', () => {
+test('B5c: after falling back there are no joins, no ADD_ADDR, and every cause has its advice', () => {
   const world = new World({ paths: 2, advertise: [{ address: '10.9.0.1', port: 999 }] });
   world.rules.push(stripped(s => has(s, Mp.DSS)));
   world.connect();
@@ -275,7 +275,7 @@ test('B5: after falling back there are no joins, no ADD_ADDR, and every cause ha
   world.finish();
 });
 
-test('B5: close, half-close and abort work after falling back', () => {
+test('close, half-close and abort work after falling back', () => {
   for (const how of ['half', 'close', 'abort'] as const) {
     const world = new World();
     world.rules.push(stripped(s => has(s, Mp.DSS)));
@@ -300,7 +300,7 @@ test('B5: close, half-close and abort work after falling back', () => {
   }
 });
 
-test('B5: an interface that vanishes ends a connection that fell back', () => {
+test('an interface that vanishes ends a connection that fell back', () => {
   const world = new World();
   world.rules.push(stripped(isSynAck));
   world.connect();
@@ -311,7 +311,7 @@ test('B5: an interface that vanishes ends a connection that fell back', () => {
   assert.equal(world.client.connection.error, 'ENETDOWN');
 });
 
-test('B2: an infinite mapping with two subflows is refused', () => {
+test('an infinite mapping with two subflows is refused', () => {
   const world = new World({ paths: 2 });
   world.establish(2);
   const isMap = (s: Segment): boolean => has(s, Mp.DSS) && (s.dssFlags & DssFlag.MAP) !== 0;
@@ -332,7 +332,7 @@ test('B2: an infinite mapping with two subflows is refused', () => {
   world.finish();
 });
 
-test('B1: the third ACK overtaken by plain data does not look like a middlebox', () => {
+test('C3b: the third ACK overtaken by plain data does not look like a middlebox', () => {
   const world = new World();
   world.rules.push(first(1, isCapableAck, { delayMs: 15 }));
   world.server.onConnected = null;
@@ -345,7 +345,7 @@ test('B1: the third ACK overtaken by plain data does not look like a middlebox',
   world.finish();
 });
 
-test('B3: options from the server vanish under way: bytes it sends twice never become part of the stream', () => {
+test('options from the server vanish under way: bytes it sends twice never become part of the stream', () => {
   // The last bytes of the server have no mapping at the client, so no DATA_ACK either: after a while the
   // server sends them again on the same subflow. Whenever the client speaks, it must not take the two copies
   // for the stream.

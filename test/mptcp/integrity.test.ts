@@ -109,7 +109,7 @@ function play(seed: number): void {
 const first = Number(process.env['MPTCP_INTEGRITY_FROM'] ?? 1);
 const count = Number(process.env['MPTCP_INTEGRITY_COUNT'] ?? 80);
 
-test(`B1–B5: ${count} conversations through middleboxes, from seed ${first}`, () => {
+test(`${count} conversations through middleboxes, from seed ${first}`, () => {
   for (let seed = first; seed < first + count; seed++) {
     try {
       play(seed);

@@ -46,7 +46,7 @@ function noSecondSubflow(world: World): void {
   );
 }
 
-test('J1, J4: token and HMACs of a join are those of RFC 8684', () => {
+test('C7a, C7c, J1, J2, J4a, J4b: token and HMACs of a join are those of RFC 8684', () => {
   const world = new World({ paths: 2 });
   world.establish(2);
   const { a, b } = keysOf(world);
@@ -83,7 +83,7 @@ test('C5: no join before a DSS has arrived on the first subflow', () => {
   assert.ok(before.length === 0 || (heard.length > 0 && before[0].at > heard[0].at), 'joined too early');
 });
 
-test('J5: unknown token is refused with RST, MP_TCPRST reason 1', () => {
+test('J5a: unknown token is refused with RST, MP_TCPRST reason 1', () => {
   const world = new World({ paths: 2 });
   world.rules.push(
     altered(1, isJoinSyn, s => {
@@ -100,7 +100,7 @@ test('J5: unknown token is refused with RST, MP_TCPRST reason 1', () => {
   world.finish();
 });
 
-test('J6: wrong HMAC in the SYN/ACK: RST with reason 1 from the client', () => {
+test('J6a, J6b, S1a: wrong HMAC in the SYN/ACK: RST with reason 1 from the client', () => {
   const world = new World({ paths: 2 });
   world.rules.push(
     altered(1, isJoinSynAck, s => {
@@ -117,7 +117,7 @@ test('J6: wrong HMAC in the SYN/ACK: RST with reason 1 from the client', () => {
   world.finish();
 });
 
-test('J6: SYN/ACK without MP_JOIN: RST from the client', () => {
+test('J6d: SYN/ACK without MP_JOIN: RST from the client', () => {
   const world = new World({ paths: 2 });
   world.rules.push(stripped(isJoinSynAck));
   world.connect();
@@ -129,7 +129,7 @@ test('J6: SYN/ACK without MP_JOIN: RST from the client', () => {
 });
 
 for (const how of ['wrong', 'missing'] as const) {
-  test(`J6: third ACK with HMAC ${how}: RST with reason 1 from the server`, () => {
+  test(`J6b, J6c: third ACK with HMAC ${how}: RST with reason 1 from the server`, () => {
     const world = new World({ paths: 2 });
     if (how === 'missing') world.rules.push(stripped(isJoinAck));
     else {
@@ -161,7 +161,7 @@ for (const [name, match, from] of [
     ['doubled', { again: 1 }],
     ['doubled, the copy late', { again: 1 }],
   ] as const) {
-    test(`J7: join ${name} ${what}`, () => {
+    test(`J7a, J7b: join ${name} ${what}`, () => {
       // Without timestamps, whose check would drop a late copy for its age.
       const world = new World({ paths: 2, client: { timestamps: false } });
       if (what === 'doubled, the copy late') {
@@ -184,7 +184,7 @@ for (const [name, match, from] of [
   }
 }
 
-test('J7: the fourth ACK lost: the third is repeated, and answered again', () => {
+test('J7a, J7b: the fourth ACK lost: the third is repeated, and answered again', () => {
   const world = new World({ paths: 2 });
   world.rules.push(first(1, (s, p) => p.from === 'server' && p.path === 1 && !isSynAck(s) && !isRst(s)));
   world.establish(2);
@@ -193,7 +193,7 @@ test('J7: the fourth ACK lost: the third is repeated, and answered again', () =>
   world.finish();
 });
 
-test('J7: no data on a subflow before its third ACK was answered', () => {
+test('J7c: no data on a subflow before its third ACK was answered', () => {
   const world = new World({ paths: 2, delays: [40, 10] });
   world.rules.push(first(1, isJoinAck));
   world.connect();
@@ -207,7 +207,7 @@ test('J7: no data on a subflow before its third ACK was answered', () => {
   world.finish();
 });
 
-test('J8: a path with backup set joins with B and carries no data', () => {
+test('J8, P1a: a path with backup set joins with B and carries no data', () => {
   const world = new World({ paths: 2 });
   const paths = [0, 1].map(i => ({ interfaceId: world.pathInterface(i), backup: i === 1 }));
   world.establish(2, { paths });
@@ -219,7 +219,7 @@ test('J8: a path with backup set joins with B and carries no data', () => {
   world.finish();
 });
 
-test('J9: joins beyond the limit are refused, and the connection goes on', () => {
+test('H2b, J5a, J5b: joins beyond the limit are refused, and the connection goes on', () => {
   const world = new World({ paths: 4, server: { maxSubflows: 2 } });
   world.connect();
   world.transfer('client', 1000);
@@ -234,7 +234,7 @@ test('J9: joins beyond the limit are refused, and the connection goes on', () =>
   world.finish();
 });
 
-test('J5: a limit reached is no proof that the peer lost the connection', () => {
+test('a limit reached is no proof that the peer lost the connection', () => {
   const world = new World({ paths: 2, server: { maxSubflows: 2 } });
   world.establish(2);
   // Both paths die silently for the client’s packets only; its own interfaces go and come back under new

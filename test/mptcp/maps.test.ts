@@ -191,7 +191,7 @@ const u32 = fc.oneof(
   fc.constantFrom(0, 1, 0x8000_0000, 0xffff_ffff),
 );
 
-test('D7: offsets cross the wire in 64 bits and come back, whatever the initial number', () => {
+test('D7a: offsets cross the wire in 64 bits and come back, whatever the initial number', () => {
   fc.assert(
     fc.property(u32, u32, fc.integer({ min: 0, max: 2 ** 50 }), (hi, lo, dsn) => {
       const sequence = new DataSequence();
@@ -204,7 +204,7 @@ test('D7: offsets cross the wire in 64 bits and come back, whatever the initial 
   );
 });
 
-test('D7: the 32-bit form is the number nearest to the one expected, forwards and backwards over a wrap', () => {
+test('D7e, D7f: the 32-bit form is the number nearest to the one expected, forwards and backwards over a wrap', () => {
   const near = fc.integer({ min: -(2 ** 31) + 1, max: 2 ** 31 - 1 });
   fc.assert(
     fc.property(u32, u32, fc.integer({ min: 2 ** 31, max: 2 ** 50 }), near, (hi, lo, expected, away) => {
@@ -216,7 +216,7 @@ test('D7: the 32-bit form is the number nearest to the one expected, forwards an
   );
 });
 
-test('D7: a 64-bit number out of all proportion is not a number', () => {
+test('a 64-bit number out of all proportion is not a number', () => {
   const sequence = new DataSequence();
   sequence.start({ idsnHi: 5, idsnLo: 0xffff_fff0 });
   assert.ok(Number.isNaN(sequence.from64(0x4000_0005, 0)));

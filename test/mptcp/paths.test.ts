@@ -63,7 +63,7 @@ test('F6: joins that get no answer do not stretch closeTimeoutMs', () => {
   assert.ok(world.now - start < 8000, `after ${world.now - start} ms`);
 });
 
-test('J5: the server was restarted and knows nothing: ECONNRESET', () => {
+test('J5a: the server was restarted and knows nothing: ECONNRESET', () => {
   const world = new World({ paths: 2 });
   world.establish(2);
   // The server forgets everything, as a new process would.
@@ -84,7 +84,7 @@ function rebind(world: World, i: number): void {
   });
 }
 
-test('H5: NAT rebinding: the subflow is dead and the client joins again from a new port', () => {
+test('NAT rebinding: the subflow is dead and the client joins again from a new port', () => {
   const world = new World({ paths: 1 });
   world.establish();
   const bytes = stream(world, 'client', 1_000_000, 100_000);
@@ -101,7 +101,7 @@ test('H5: NAT rebinding: the subflow is dead and the client joins again from a n
   world.finish();
 });
 
-test('H5: NAT rebinding that answers with a reset: rejoined at once', () => {
+test('NAT rebinding that answers with a reset: rejoined at once', () => {
   const world = new World({ paths: 1 });
   world.establish();
   const bytes = stream(world, 'client', 1_000_000, 100_000);
@@ -129,7 +129,7 @@ test('H5: NAT rebinding that answers with a reset: rejoined at once', () => {
   assert.ok(world.now - start < 2500, `took ${world.now - start} ms`);
 });
 
-test('H5: idle NAT rebinding is found by the keepalive, and the subflow made again', () => {
+test('idle NAT rebinding is found by the keepalive, and the subflow made again', () => {
   const keep = { subflowKeepAliveMs: 20_000 };
   const world = new World({ paths: 1, client: keep, server: keep });
   world.establish();
@@ -151,7 +151,7 @@ test('H5: idle NAT rebinding is found by the keepalive, and the subflow made aga
 });
 
 for (const from of ['client', 'server'] as const) {
-  test(`H5: many rebindings in a row, data from the ${from}: the limit on subflows is no dead end`, () => {
+  test(`many rebindings in a row, data from the ${from}: the limit on subflows is no dead end`, () => {
     const keep = { subflowKeepAliveMs: 20_000 };
     const world = new World({ paths: 1, client: keep, server: keep });
     world.establish();
@@ -212,7 +212,7 @@ test('external ports: a flow that failed is asked for again later, one for a con
   world.untilGone(130_000);
 });
 
-test('H2: a path that is never answered is tried again ever more rarely, never in a storm', () => {
+test('H2b: a path that is never answered is tried again ever more rarely, never in a storm', () => {
   const world = new World({ paths: 2 });
   world.rules.push(p => (p.path === 1 ? 'drop' : undefined));
   world.connect();
@@ -224,7 +224,7 @@ test('H2: a path that is never answered is tried again ever more rarely, never i
   world.transfer('client', 1000);
 });
 
-test('H5: a path whose joins are reset is not joined in a storm', () => {
+test('H2b: a path whose joins are reset is not joined in a storm', () => {
   const world = new World({ paths: 2 });
   world.rules.push(p => {
     if (p.path !== 1 || p.from !== 'client') return undefined;

@@ -38,11 +38,14 @@ export class RawPeer {
   readonly key: Buffer = Buffer.from('0102030405060708', 'hex');
   hostKey: Buffer = Buffer.alloc(8);
   checksum: boolean;
+  /** In every segment, unless said otherwise. */
+  window: number;
   connection: Connection | null = null;
   private readonly words: Int32Array = new Int32Array(4);
 
-  constructor(options: { config?: Partial<Config>; checksum?: boolean } = {}) {
+  constructor(options: { config?: Partial<Config>; checksum?: boolean; window?: number } = {}) {
     this.checksum = options.checksum ?? false;
+    this.window = options.window ?? 60_000;
     this.host = new Host({ entropy: seededEntropy(3), config: options.config ?? {} });
     this.interfaceId = this.host.addInterface({ address: HOST });
     this.listener = this.host.listen({ port: PORT });
@@ -68,8 +71,21 @@ export class RawPeer {
     const seq = (ISS + flow.ssn) >>> 0;
     const ack = (flow.irs + flow.rcvNxt) >>> 0;
     const common = { ipVersion: 4 as const, src0, src1, src2, src3, dst0, dst1, dst2, dst3 };
-    const base = { ...common, srcPort: flow.port, dstPort: PORT, seq, ack, flags: Flag.ACK, window: 60_000 };
+    const base = {
+      ...common,
+      srcPort: flow.port,
+      dstPort: PORT,
+      seq,
+      ack,
+      flags: Flag.ACK,
+      window: this.window,
+    };
     return Object.assign(segment, base, fields);
+  }
+
+  /** A segment without payload as it is on the wire. */
+  bytesOf(segment: Segment): Uint8Array {
+    return encode(segment, none);
   }
 
   /** Hands a packet to the host and returns what it sends in answer. */

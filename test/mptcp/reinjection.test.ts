@@ -39,7 +39,7 @@ function stream(world: World, from: Side, length: number, until: number): Uint8A
 
 for (const from of ['client', 'server'] as const) {
   for (const dead of [0, 1]) {
-    test(`R3: path ${dead} goes silent under data from the ${from}: the other takes over within 300 ms`, () => {
+    test(`R3b: path ${dead} goes silent under data from the ${from}: the other takes over within 300 ms`, () => {
       const world = new World({ paths: 2, delays: [15, 30] });
       world.establish(2);
       const to = world.peer(from === 'client' ? 'server' : 'client');
@@ -63,7 +63,7 @@ for (const from of ['client', 'server'] as const) {
     });
   }
 
-  test(`R3: a subflow reset under data from the ${from}: bytes go to the other, and the client joins again`, () => {
+  test(`R3b: a subflow reset under data from the ${from}: bytes go to the other, and the client joins again`, () => {
     const world = new World({ paths: 2, delays: [15, 30] });
     world.establish(2);
     const to = world.peer(from === 'client' ? 'server' : 'client');
@@ -93,7 +93,7 @@ for (const from of ['client', 'server'] as const) {
   });
 }
 
-test('R3, X1: an interface vanishes: bytes go elsewhere, REMOVE_ADDR is sent, no packet leaves from there', () => {
+test('R3b, X1a: an interface vanishes: bytes go elsewhere, REMOVE_ADDR is sent, no packet leaves from there', () => {
   const world = new World({ paths: 2, delays: [15, 30] });
   world.establish(2);
   const bytes = stream(world, 'client', 1_000_000, 100_000);
@@ -124,7 +124,7 @@ test('R1: bytes sent on another subflow are still repeated on their own, when th
   world.finish();
 });
 
-test('R1: a suspected path is probed at least every 500 ms, whatever its timeout', () => {
+test('a suspected path is probed at least every 500 ms, whatever its timeout', () => {
   const world = new World({ paths: 2, delays: [15, 30], client: { replaceAfterMs: 60_000 } });
   world.establish(2);
   const bytes = stream(world, 'client', 1_000_000, 200_000);
@@ -141,7 +141,7 @@ test('R1: a suspected path is probed at least every 500 ms, whatever its timeout
   assert.ok(world.now - last <= 600);
 });
 
-test('R3: a path that is dead in one direction only is left to the other, and not taken for alive again', () => {
+test('R3b: a path that is dead in one direction only is left to the other, and not taken for alive again', () => {
   const world = new World({ paths: 2, delays: [15, 30] });
   world.establish(2);
   // 8 Mbit/s a path and direction, with a queue of 60 ms.
@@ -198,7 +198,7 @@ test('K2: bytes on a silent subflow do not block the buffer of the others', () =
   world.finish();
 });
 
-test('D3: a mapping never changes, whatever is lost and repeated', () => {
+test('D3a: a mapping never changes, whatever is lost and repeated', () => {
   for (const checksum of [false, true]) {
     const world = new World({ paths: 2, delays: [15, 30], client: { checksum } });
     let n = 0;
@@ -235,7 +235,7 @@ test('D9: each mapping lies on segments it covers', () => {
   world.finish();
 });
 
-test('D3: the same data on both subflows is delivered once', () => {
+test('D3b: the same data on both subflows is delivered once', () => {
   const world = new World({ paths: 2, delays: [15, 30], client: { suspectSlackMs: 0 } });
   world.establish(2);
   // Path 0 becomes slow at once: its bytes are sent again on path 1, and arrive on both.
@@ -277,7 +277,7 @@ test('W1: the right edge of the shared window never moves back on any subflow', 
   assert.equal(read, 1_500_000);
 });
 
-test('W3: a lost window update is asked for again', () => {
+test('a lost window update is asked for again', () => {
   const world = new World({ paths: 2, server: { receiveBufferBytes: 50_000 } });
   world.establish(2);
   world.server.autoRead = false;
@@ -291,7 +291,7 @@ test('W3: a lost window update is asked for again', () => {
   world.finish();
 });
 
-test('W3: an idle backup path is not probed while another path is busy', () => {
+test('an idle backup path is not probed while another path is busy', () => {
   const world = new World({ paths: 2, delays: [30, 15] });
   const paths = [0, 1].map(i => ({ interfaceId: world.pathInterface(i), backup: i === 1 }));
   world.establish(2, { paths });
@@ -305,7 +305,7 @@ test('W3: an idle backup path is not probed while another path is busy', () => {
   world.finish();
 });
 
-test('P1: the backup carries data when the regular path is silent, and rests when it is back', () => {
+test('P1a: the backup carries data when the regular path is silent, and rests when it is back', () => {
   const world = new World({ paths: 2, delays: [15, 30] });
   const paths = [0, 1].map(i => ({ interfaceId: world.pathInterface(i), backup: i === 1 }));
   world.establish(2, { paths });

@@ -28,7 +28,7 @@ test('the smallest round-trip time among paths with room', () => {
   assert.equal(scheduler.pick(paths)?.id, 2);
 });
 
-test('P1: a backup only when no regular path is usable, even when the regular ones are full', () => {
+test('P1a: a backup only when no regular path is usable, even when the regular ones are full', () => {
   const backup = path(1, { srttMs: 1, backup: true });
   assert.equal(scheduler.pick([path(0, { freeBytes: 0 }), backup]), null);
   assert.equal(scheduler.pick([backup, path(0, { freeBytes: 0 })]), null);

@@ -18,7 +18,7 @@ function advertising(options: { port?: number; address?: string } = {}): World {
   return new World({ serverAddresses: ['10.9.0.1', address], advertise });
 }
 
-test('A2, A5: an address is advertised with the HMAC of RFC 8684, echoed once, and joined', () => {
+test('A2, A5a: an address is advertised with the HMAC of RFC 8684, echoed once, and joined', () => {
   const world = advertising();
   world.connect();
   world.transfer('client', 1000);
@@ -62,7 +62,7 @@ test('A3: a wrong HMAC is ignored silently: no echo, no join', () => {
   world.finish();
 });
 
-test('A5: ADD_ADDR lost is repeated until echoed; the echo lost, too; each fresh copy is echoed', () => {
+test('A5a: ADD_ADDR lost is repeated until echoed; the echo lost, too; each fresh copy is echoed', () => {
   const world = advertising();
   world.rules.push(first(1, isAddAddr), first(1, isEcho));
   world.connect();
@@ -74,7 +74,7 @@ test('A5: ADD_ADDR lost is repeated until echoed; the echo lost, too; each fresh
   world.finish();
 });
 
-test('A5: ADD_ADDR never echoed is given up after a few tries', () => {
+test('A5a, A9b: ADD_ADDR never echoed is given up after a few tries', () => {
   const world = advertising();
   world.rules.push(first(Infinity, isEcho));
   world.connect();
@@ -101,7 +101,7 @@ test('A7: with a port, the join goes to that port; without, to the port in use',
   }
 });
 
-test('A1: IPv6, with and without a port', () => {
+test('A7: IPv6, with and without a port', () => {
   for (const port of [undefined, 4444]) {
     const advertise = [{ address: 'fd00:9::2', ...(port === undefined ? {} : { port }) }];
     const world = new World({ ipVersion: 6, serverAddresses: ['fd00:9::1', 'fd00:9::2'], advertise });
@@ -128,7 +128,7 @@ test('A8: an advertised address that refuses is not tried again until it is adve
   world.finish();
 });
 
-test('A6: several addresses have different ids, and all are joined', () => {
+test('A6a: several addresses have different ids, and all are joined', () => {
   const advertise = [{ address: second }, { address: '10.9.0.3' }];
   const world = new World({ serverAddresses: ['10.9.0.1', second, '10.9.0.3'], advertise });
   world.connect();
@@ -166,7 +166,7 @@ test('G3: no more than two ACKs in a row for the sake of ADD_ADDR; all addresses
   }
 });
 
-test('X2, X4: REMOVE_ADDR of a dead path ends it at the peer after a probe', () => {
+test('X2b, X4a: REMOVE_ADDR of a dead path ends it at the peer after a probe', () => {
   const world = new World({ paths: 2 });
   world.establish(2);
   world.transfer('server', 10_000);
@@ -184,7 +184,7 @@ test('X2, X4: REMOVE_ADDR of a dead path ends it at the peer after a probe', () 
   world.finish();
 });
 
-test('X2: a path that answers the probe is not removed', () => {
+test('X2b: a path that answers the probe is not removed', () => {
   const world = new World({ paths: 2 });
   world.establish(2);
   // Somebody says that address 1 is gone, and it is not so.
@@ -229,7 +229,7 @@ test('X3: REMOVE_ADDR of unknown addresses is ignored silently', () => {
   world.finish();
 });
 
-test('X1: REMOVE_ADDR lost is not the end: the peer finds the dead path itself', () => {
+test('REMOVE_ADDR lost is not the end: the peer finds the dead path itself', () => {
   const world = new World({ paths: 2 });
   world.establish(2);
   world.rules.push(first(Infinity, s => has(s, Mp.REMOVE_ADDR)));
@@ -240,7 +240,7 @@ test('X1: REMOVE_ADDR lost is not the end: the peer finds the dead path itself',
 });
 
 for (const side of ['client', 'server'] as const) {
-  test(`P1: MP_PRIO from the ${side} makes a subflow backup for both, and regular again`, () => {
+  test(`P1b: MP_PRIO from the ${side} makes a subflow backup for both, and regular again`, () => {
     const world = new World({ paths: 2, delays: [10, 11] });
     world.establish(2);
     const on0 = (since: number): number =>
@@ -263,7 +263,7 @@ for (const side of ['client', 'server'] as const) {
   });
 }
 
-test('P1: MP_PRIO travels on the subflow it speaks of', () => {
+test('P1c: MP_PRIO travels on the subflow it speaks of', () => {
   const world = new World({ paths: 2 });
   world.establish(2);
   world.client.connection.setBackup(1, true, world.now);

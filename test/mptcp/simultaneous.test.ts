@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { World } from './world.ts';
 
 for (const multipath of [true, false]) {
-  test(`C8: both ends open at once, ${multipath ? 'both ask for multipath' : 'plain'}: one TCP connection`, () => {
+  test(`both ends open at once, ${multipath ? 'both ask for multipath' : 'plain'}: one TCP connection`, () => {
     const world = new World();
     const [address] = world.clientAddresses;
     const [other] = world.serverAddresses;

@@ -399,7 +399,7 @@ describe('legal lengths', () => {
   for (const { kind } of KINDS) {
     for (const { name, bit, lengths } of LEGAL) {
       const subtype = Math.log2(bit);
-      it(`takes ${name} on ${kind} in its legal lengths only`, () => {
+      it(`G5: takes ${name} on ${kind} in its legal lengths only`, () => {
         for (let length = 2; length <= 40; length++) {
           for (let flags = 0; flags < 32; flags++) {
             const segment = decodeOn(kind, option(subtype, length, flags & 1, flags));
@@ -413,7 +413,7 @@ describe('legal lengths', () => {
     }
   }
 
-  it('skips unassigned subtypes, and reads what follows', () => {
+  it('G5: skips unassigned subtypes, and reads what follows', () => {
     for (let subtype = 9; subtype < 16; subtype++) {
       const segment = decodeOn('ACK', Uint8Array.from([...option(subtype, 7), ...option(0x5, 3)]));
       assert.equal(segment.mp, Mp.PRIO);
