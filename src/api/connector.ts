@@ -7,9 +7,8 @@
 
 import { checkDevices, PathPlan, type PathSpec } from './addresses.ts';
 import { Dial, type DialTarget } from './dial.ts';
-import { MptcpError } from './errors.ts';
-import type { ConnectOptions } from './options.ts';
-import { resolveHost } from './resolve.ts';
+import { CONNECT_TIMEOUT_MS, type ConnectOptions } from './options.ts';
+import { lookupError, resolveHost, resolveTargets } from './resolve.ts';
 import type { Session } from './session.ts';
 import { type Stack, stackFor } from './stack.ts';
 
@@ -65,7 +64,7 @@ export class Connector {
   }
 
   async #prepareOn({ driver, network }: Stack): Promise<Dial> {
-    const { paths, device, config, multipath, checksum, connectTimeoutMs, port } = this.#options;
+    const { paths, device, config, multipath, checksum, connectTimeoutMs } = this.#options;
     if (network.tun !== undefined) {
       for (const path of paths ?? []) network.tun.place(path, device);
       // A device that cannot be had is one error, not one for every attempt.
@@ -73,7 +72,10 @@ export class Connector {
     } else if (paths !== undefined) {
       checkDevices(paths, network.addresses());
     }
-    const [targets, specs] = await Promise.all([this.#targets(port), this.#pathSpecs()]);
+    const onLookup = (error: Error | null, address?: string, family?: number): void => {
+      if (!this.#cancelled) this.#client.lookedUp(error, address, family, this.#options.host ?? 'localhost');
+    };
+    const [targets, specs] = await Promise.all([resolveTargets(this.#options, onLookup), this.#pathSpecs()]);
     return new Dial(
       {
         ...{ driver, network, targets },
@@ -86,25 +88,6 @@ export class Connector {
       },
       this.#client,
     );
-  }
-
-  async #targets(port: number): Promise<DialTarget[]> {
-    const { family, hints, lookup } = this.#options;
-    const host = this.#options.host ?? 'localhost';
-    try {
-      const found = await resolveHost({
-        host,
-        ...(family === undefined ? {} : { family }),
-        ...(hints === undefined ? {} : { hints }),
-        ...(lookup === undefined ? {} : { lookup }),
-        onLookup: (error, address, version) => {
-          if (!this.#cancelled) this.#client.lookedUp(error, address, version, host);
-        },
-      });
-      return found.map(({ address, family: version }) => ({ address, family: version, port }));
-    } catch (error) {
-      throw lookupError(error, host);
-    }
   }
 
   /** The paths asked for, their remotes as addresses. */
@@ -125,16 +108,3 @@ export class Connector {
     );
   }
 }
-
-/** The resolver's own error, with the fields of ours: `code`, `syscall`, `hostname`. */
-function lookupError(error: unknown, host: string): Error {
-  if (error instanceof MptcpError || !(error instanceof Error)) return error as Error;
-  const { code, syscall } = error as NodeJS.ErrnoException;
-  if (typeof code !== 'string') return error;
-  return Object.assign(
-    new MptcpError(code, { syscall: syscall ?? 'getaddrinfo', address: host, cause: error }),
-    { hostname: host },
-  );
-}
-
-const CONNECT_TIMEOUT_MS = 10_000;

@@ -42,6 +42,8 @@ export const ERRORS: {
     | 'ERR_SOCKET_CLOSED_BEFORE_CONNECTION'
     | 'ERR_FFI_UNAVAILABLE'
     | 'ERR_MPTCP_CAPTURE'
+    | 'ERR_MPTCP_FALLBACK'
+    | 'ERR_MPTCP_NO_KERNEL'
     | 'ERR_MPTCP_NO_PATH'
     | 'ERR_MPTCP_UNKNOWN_INTERFACE'
     | 'ERR_MPTCP_UNKNOWN_LINK']: ErrorEntry;
@@ -76,6 +78,8 @@ export const ERRORS: {
   },
   ERR_FFI_UNAVAILABLE: { name: 'Error', sentence: 'no foreign function interface' },
   ERR_MPTCP_CAPTURE: { name: 'Error', sentence: 'the capture cannot be written' },
+  ERR_MPTCP_FALLBACK: { name: 'Error', sentence: 'the connection is plain TCP' },
+  ERR_MPTCP_NO_KERNEL: { name: 'Error', sentence: 'this kernel has no Multipath TCP' },
   ERR_MPTCP_NO_PATH: { name: 'Error', sentence: 'no local address can reach that peer' },
   ERR_MPTCP_UNKNOWN_INTERFACE: { name: 'Error', sentence: 'no such network interface' },
   ERR_MPTCP_UNKNOWN_LINK: { name: 'TypeError', sentence: 'no such link' },
@@ -123,6 +127,15 @@ export class MptcpError extends Error {
     if (details.port !== undefined) this.port = details.port;
     if (details.errors !== undefined) this.errors = details.errors;
   }
+}
+
+/** A connection is plain TCP that was not to be; why, where that is known. */
+export function fallbackError(fallback: { readonly cause: string } | null): MptcpError {
+  const why = fallback === null ? '' : ` (${fallback.cause})`;
+  return new MptcpError('ERR_MPTCP_FALLBACK', {
+    sentence: `the connection is plain TCP${why}`,
+    remedy: 'without "require" it would go on so',
+  });
 }
 
 /** The code of anything that was thrown; 'EINVAL' where it has none. */

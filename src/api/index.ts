@@ -6,9 +6,19 @@
 
 export { isIP, isIPv4, isIPv6 } from 'node:net';
 export type { LocalAddress, PathOption } from './addresses.ts';
+export {
+  connect,
+  connect as createConnection,
+  createServer,
+  type MultipathServer,
+  type MultipathSocket,
+} from './connect.ts';
 export { ERRORS, type ErrorCode, MptcpError } from './errors.ts';
-export type { Endpoint, FallbackStatus, MultipathStatus, SubflowStatus } from './multipath.ts';
+export { KernelServer } from './kernel-server.ts';
+export { KernelSocket } from './kernel-socket.ts';
+export type { Backend, Endpoint, FallbackStatus, MultipathStatus, SubflowStatus } from './multipath.ts';
 export type {
+  BackendOption,
   ConnectArguments,
   ConnectOptions,
   ListenArguments,
@@ -17,5 +27,5 @@ export type {
   ServerOptions,
   SocketOptions,
 } from './options.ts';
-export { createServer, type DropInfo, Server } from './server.ts';
-export { connect, connect as createConnection, Socket, type SocketAddress } from './socket.ts';
+export { type DropInfo, Server } from './server.ts';
+export { Socket, type SocketAddress } from './socket.ts';

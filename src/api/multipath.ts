@@ -23,8 +23,8 @@ export interface SubflowStatus {
   readonly cwndBytes: number;
   readonly bytesSent: number;
   readonly bytesReceived: number;
-  /** Bytes sent here that had been sent elsewhere before. */
-  readonly bytesReinjected: number;
+  /** Bytes sent here that had been sent elsewhere before; the kernel does not tell, then it is null. */
+  readonly bytesReinjected: number | null;
 }
 
 /** Why a connection is plain TCP after all, and which side found out. */
@@ -33,12 +33,17 @@ export interface FallbackStatus {
   readonly seenBy: 'local' | 'peer';
 }
 
+/** Who runs the protocol. */
+export type Backend = 'user' | 'kernel';
+
 /** A snapshot of a connection. */
 export interface MultipathStatus {
   /** Both ends speak Multipath TCP. */
   readonly active: boolean;
-  /** Who runs the protocol: this package. */
-  readonly backend: 'user';
+  /** Who runs the protocol: this package, or the Linux kernel. */
+  readonly backend: Backend;
+  /** Why that one, where `backend: 'auto'` chose; else null. */
+  readonly reason: string | null;
   readonly fallback: FallbackStatus | null;
   readonly token: number | null;
   readonly subflows: readonly SubflowStatus[];
@@ -47,14 +52,14 @@ export interface MultipathStatus {
 type HostSubflow = ReturnType<Connection['multipath']>['subflows'][number];
 
 /** What is said before there is a connection. */
-export function noMultipath(): MultipathStatus {
-  return { active: false, backend: 'user', fallback: null, token: null, subflows: [] };
+export function noMultipath(backend: Backend, reason: string | null): MultipathStatus {
+  return { active: false, backend, reason, fallback: null, token: null, subflows: [] };
 }
 
 /** A connection as it is now. */
-export function multipathOf(connection: Connection): MultipathStatus {
+export function multipathOf(connection: Connection, reason: string | null): MultipathStatus {
   const { active, fallback, token, subflows } = connection.multipath();
-  return { active, backend: 'user', fallback, token, subflows: subflows.map(subflowOf) };
+  return { active, backend: 'user', reason, fallback, token, subflows: subflows.map(subflowOf) };
 }
 
 /** One subflow as it is now. */

@@ -9,6 +9,7 @@ import type { LookupFunction } from 'node:net';
 import type { ConnectOptions as HostConnectOptions } from '../host/index.ts';
 import { describeAddress, type PathOption } from './addresses.ts';
 import { MptcpError } from './errors.ts';
+import type { Backend } from './multipath.ts';
 
 /** Settings of the protocol; see `Config` of `mptcp/core`. */
 export type ProtocolConfig = NonNullable<HostConnectOptions['config']>;
@@ -22,6 +23,9 @@ export interface SocketOptions {
   /** Bytes buffered by the stream before it pushes back. */
   readonly highWaterMark?: number;
 }
+
+/** Values of the option `backend`. */
+export type BackendOption = 'user' | 'kernel' | 'auto';
 
 /** Options of `connect`. */
 export interface ConnectOptions extends SocketOptions {
@@ -45,6 +49,15 @@ export interface ConnectOptions extends SocketOptions {
   readonly paths?: readonly PathOption[];
   /** False: plain TCP, over the first path only. */
   readonly multipath?: boolean;
+  /**
+   * Who runs the protocol: 'user', this package, unless told; 'kernel', Linux; 'auto', the kernel where it
+   * can do what is asked for, else this package.
+   */
+  readonly backend?: BackendOption;
+  /** Never plain TCP: a connection that falls back fails. */
+  readonly require?: boolean;
+  /** The local port; with the kernel only. */
+  readonly localPort?: number;
   /** Ask for DSS checksums. */
   readonly checksum?: boolean;
   /** Largest IP packet, headers included; 1,400 unless told. */
@@ -76,6 +89,13 @@ export interface ServerOptions {
   readonly paths?: readonly { readonly local: string; readonly device?: string }[];
   /** False: plain TCP only. */
   readonly multipath?: boolean;
+  /**
+   * Who runs the protocol: 'user', this package, unless told; 'kernel', Linux; 'auto', the kernel where it
+   * can do what is asked for, else this package.
+   */
+  readonly backend?: BackendOption;
+  /** Never plain TCP: a connection that falls back fails. */
+  readonly require?: boolean;
   readonly checksum?: boolean;
   readonly mtu?: number;
   /** As for `connect`. */
@@ -94,6 +114,10 @@ export interface ListenOptions {
   readonly ipv6Only?: boolean;
   /** Aborting closes the server. */
   readonly signal?: AbortSignal;
+  /** Several servers share the port (SO_REUSEPORT); with the kernel only. */
+  readonly reusePort?: boolean;
+  /** A descriptor that is bound already, as one that was inherited; with the kernel only. */
+  readonly fd?: number;
 }
 
 /** Arguments of `connect` in any of their forms. */
@@ -126,9 +150,11 @@ export function connectArguments(args: readonly unknown[]): {
   if (given['path'] !== undefined && given['path'] !== null) refusePipe('connect', given['path']);
   if (given['port'] === undefined) throw new MptcpError('ERR_MISSING_ARGS');
   given['port'] = checkPort('port', given['port'], 1);
-  for (const name of ['localPort', 'fd', 'handle', 'onread']) {
+  const ownStack = given['backend'] === undefined || given['backend'] === 'user';
+  for (const name of [...(ownStack ? ['localPort'] : []), 'fd', 'handle', 'onread']) {
     if (given[name] !== undefined && given[name] !== null) refuse(name, given[name]);
   }
+  if (given['localPort'] !== undefined) given['localPort'] = checkPort('localPort', given['localPort'], 0);
   if (given['localAddress'] !== undefined && given['paths'] === undefined) {
     check('localAddress', given['localAddress'], 'a local IP address or device name', isText);
     given['paths'] = [{ local: given['localAddress'] }];
@@ -139,7 +165,10 @@ export function connectArguments(args: readonly unknown[]): {
 }
 
 /** Options and callback out of the arguments of `listen`; throws for what cannot be meant. */
-export function listenArguments(args: readonly unknown[]): {
+export function listenArguments(
+  args: readonly unknown[],
+  backend: Backend = 'user',
+): {
   options: ListenOptions & { port: number };
   listener: (() => void) | undefined;
 } {
@@ -155,7 +184,9 @@ export function listenArguments(args: readonly unknown[]): {
           backlog: rest.find(argument => typeof argument === 'number'),
         };
   if (given['path'] !== undefined && given['path'] !== null) refusePipe('listen', given['path']);
-  for (const name of ['fd', 'handle', '_handle']) if (given[name] !== undefined) refuse(name, given[name]);
+  for (const name of [...(backend === 'user' ? ['fd', 'reusePort'] : []), 'handle', '_handle']) {
+    if (given[name] !== undefined) refuse(name, given[name]);
+  }
   given['port'] = checkPort('port', given['port'] ?? 0, 0);
   for (const name of ['host', 'backlog']) if (given[name] === undefined) delete given[name];
   checkAll(given, LISTEN_CHECKS);
@@ -210,6 +241,12 @@ function checkAll(given: Record<string, unknown>, checks: Record<string, OptionC
     throw new MptcpError('ERR_MPTCP_UNKNOWN_LINK', {
       sentence: `option "link" is ${show(given['link'])}`,
       remedy: "it must be 'udp' (TCP-in-UDP) or 'tun' (TCP through a TUN device); or leave it out",
+    });
+  }
+  if (given['backend'] !== undefined && !BACKENDS.has(given['backend'])) {
+    throw new MptcpError('ERR_INVALID_ARG_VALUE', {
+      sentence: `option "backend" is ${show(given['backend'])}`,
+      remedy: "it must be 'user', 'kernel' or 'auto'; or leave it out",
     });
   }
   const { paths, advertise } = given;
@@ -300,8 +337,10 @@ function refuse(name: string, value: unknown): never {
     sentence: `option "${name}" (${show(value)}) is not supported here`,
     remedy:
       name === 'localPort'
-        ? 'every path gets a free local port; name the local addresses with "paths"'
-        : 'leave it out',
+        ? 'every path gets a free local port; choose addresses with "paths", or use backend: \'kernel\''
+        : name === 'fd' || name === 'reusePort'
+          ? "servers with backend: 'kernel' have it"
+          : 'leave it out',
   });
 }
 
@@ -343,6 +382,8 @@ const PATHS: OptionCheck = {
   valid: value => Array.isArray(value) && value.length > 0,
 };
 
+const BACKENDS: ReadonlySet<unknown> = new Set(['user', 'kernel', 'auto']);
+
 const CONNECT_CHECKS: Record<string, OptionCheck> = {
   host: { expected: 'a host name or an IP address', valid: isText },
   family: { expected: '0, 4 or 6', valid: value => value === 0 || value === 4 || value === 6 },
@@ -354,6 +395,7 @@ const CONNECT_CHECKS: Record<string, OptionCheck> = {
   },
   paths: PATHS,
   multipath: BOOLEAN,
+  require: BOOLEAN,
   checksum: BOOLEAN,
   mtu: MTU,
   signal: SIGNAL,
@@ -367,6 +409,8 @@ const LISTEN_CHECKS: Record<string, OptionCheck> = {
   backlog: { expected: 'a whole number from 0 to 65535', valid: isWhole(0, 65_535) },
   ipv6Only: BOOLEAN,
   signal: SIGNAL,
+  reusePort: BOOLEAN,
+  fd: { expected: 'a descriptor, a whole number from 0', valid: isWhole(0, 0x7fffffff) },
 };
 
 const SERVER_CHECKS: Record<string, OptionCheck> = {
@@ -375,6 +419,7 @@ const SERVER_CHECKS: Record<string, OptionCheck> = {
   advertise: { expected: 'an array of { host, port }', valid: value => Array.isArray(value) },
   paths: PATHS,
   multipath: BOOLEAN,
+  require: BOOLEAN,
   checksum: BOOLEAN,
   mtu: MTU,
   device: DEVICE,
@@ -391,3 +436,6 @@ const PATH_CHECKS: Record<string, OptionCheck> = {
     valid: value => typeof value === 'number' && value >= 0 && Number.isFinite(value),
   },
 };
+
+/** Milliseconds before an unanswered connect fails, unless told. */
+export const CONNECT_TIMEOUT_MS = 10_000;

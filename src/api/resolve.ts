@@ -6,7 +6,9 @@
 
 import { type LookupAddress, type LookupAllOptions, lookup as systemLookup } from 'node:dns';
 import { isIP, type LookupFunction } from 'node:net';
+import type { DialTarget } from './dial.ts';
 import { MptcpError } from './errors.ts';
+import type { ConnectOptions } from './options.ts';
 
 /** A literal address. */
 export interface ResolvedAddress {
@@ -60,4 +62,33 @@ export function resolveHost(options: ResolveOptions): Promise<ResolvedAddress[]>
     };
     (options.lookup ?? (systemLookup as LookupFunction))(host, query, answer);
   });
+}
+
+/** The addresses to connect to. */
+export async function resolveTargets(
+  { host = 'localhost', port, family, hints, lookup }: ConnectOptions,
+  onLookup: NonNullable<ResolveOptions['onLookup']>,
+): Promise<DialTarget[]> {
+  try {
+    const found = await resolveHost({
+      ...{ host, onLookup },
+      ...(family === undefined ? {} : { family }),
+      ...(hints === undefined ? {} : { hints }),
+      ...(lookup === undefined ? {} : { lookup }),
+    });
+    return found.map(({ address, family: version }) => ({ address, family: version, port }));
+  } catch (error) {
+    throw lookupError(error, host);
+  }
+}
+
+/** The resolver's own error, with the fields of ours: `code`, `syscall`, `hostname`. */
+export function lookupError(error: unknown, host: string): Error {
+  if (error instanceof MptcpError || !(error instanceof Error)) return error as Error;
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  if (typeof code !== 'string') return error;
+  return Object.assign(
+    new MptcpError(code, { syscall: syscall ?? 'getaddrinfo', address: host, cause: error }),
+    { hostname: host },
+  );
 }

@@ -33,6 +33,7 @@ export class Server extends EventEmitter implements EndpointOwner {
   /** Connections beyond this many are dropped; undefined: all are taken. */
   maxConnections: number | undefined;
   readonly #options: ServerOptions;
+  readonly #reason: string | null;
   readonly #sockets: Set<Socket> = new Set();
   #stack: Stack | undefined;
   #listener: Listener | undefined;
@@ -44,11 +45,17 @@ export class Server extends EventEmitter implements EndpointOwner {
   #referenced = true;
   #held = false;
 
-  constructor(options?: ServerOptions | ((socket: Socket) => void), listener?: (socket: Socket) => void) {
+  /** `reason`: why it is our own stack, where there was a choice. */
+  constructor(
+    options?: ServerOptions | ((socket: Socket) => void),
+    listener?: (socket: Socket) => void,
+    reason: string | null = null,
+  ) {
     super();
     const given = typeof options === 'function' ? {} : (options ?? {});
     checkServerOptions(given);
     this.#options = given;
+    this.#reason = reason;
     const onConnection = typeof options === 'function' ? options : listener;
     if (onConnection !== undefined) this.on('connection', onConnection);
   }
@@ -64,7 +71,7 @@ export class Server extends EventEmitter implements EndpointOwner {
 
   /** Listens; the argument forms of `net.Server.listen`, without pipes and handles. */
   listen(...args: ListenArguments): this {
-    const { options, listener } = listenArguments(args);
+    const { options, listener } = listenArguments(args, 'user');
     if (this.#listener !== undefined || this.#starting) throw new MptcpError('ERR_SERVER_ALREADY_LISTEN');
     if (listener !== undefined) this.once('listening', listener);
     const { signal } = options;
@@ -214,17 +221,19 @@ export class Server extends EventEmitter implements EndpointOwner {
     const stack = this.#stack;
     if (stack === undefined) return;
     const session = new Session({ ...stack, connection });
-    if (this.maxConnections !== undefined && this.#sockets.size >= this.maxConnections) {
+    const tooMany = this.maxConnections !== undefined && this.#sockets.size >= this.maxConnections;
+    if (tooMany || (this.#options.require === true && !connection.multipath().active)) {
       const info = dropInfoOf(connection);
       session.abort();
       this.emit('drop', info);
       return;
     }
     const { allowHalfOpen, highWaterMark, noDelay, keepAlive, keepAliveInitialDelay } = this.#options;
-    const socket = new Socket({
+    const streamOptions = {
       ...(allowHalfOpen === undefined ? {} : { allowHalfOpen }),
       ...(highWaterMark === undefined ? {} : { highWaterMark }),
-    });
+    };
+    const socket = new Socket(streamOptions, this.#reason);
     if (noDelay === true) socket.setNoDelay(true);
     if (keepAlive === true) socket.setKeepAlive(true, keepAliveInitialDelay ?? 0);
     if (this.#options.pauseOnConnect === true) socket.pause();
@@ -263,14 +272,6 @@ export class Server extends EventEmitter implements EndpointOwner {
   #holder(): Stack {
     return stackFor({});
   }
-}
-
-/** A server; the argument forms and options of `net.createServer`, and `advertise` among them. */
-export function createServer(
-  options?: ServerOptions | ((socket: Socket) => void),
-  listener?: (socket: Socket) => void,
-): Server {
-  return new Server(options, listener);
 }
 
 async function resolveEndpoint(endpoint: { host: string; port?: number }): Promise<{

@@ -11,8 +11,14 @@ import type { PathOption } from './addresses.ts';
 import { Alarm, TurnEnd } from './clock.ts';
 import { Connector } from './connector.ts';
 import type { DialTarget } from './dial.ts';
-import { MptcpError } from './errors.ts';
-import { type MultipathStatus, multipathOf, noMultipath, subflowOf } from './multipath.ts';
+import { fallbackError, MptcpError } from './errors.ts';
+import {
+  type FallbackStatus,
+  type MultipathStatus,
+  multipathOf,
+  noMultipath,
+  subflowOf,
+} from './multipath.ts';
 import {
   type ConnectArguments,
   type ConnectOptions,
@@ -43,6 +49,8 @@ export class Socket extends Duplex implements SessionClient {
   timeout: number | undefined;
   readonly #pending: PendingWrite = new PendingWrite();
   readonly #idle: Alarm = new Alarm(() => this.emit('timeout'));
+  readonly #reason: string | null;
+  #required = false;
   readonly #quiet: TurnEnd = new TurnEnd(() => this.#endWhenQuiet());
   #quietTurns = 0;
   #endPending = false;
@@ -59,7 +67,8 @@ export class Socket extends Duplex implements SessionClient {
   #noDelay: boolean | undefined;
   #keepAlive: { readonly on: boolean; readonly idleMs: number } | undefined;
 
-  constructor(options: SocketOptions = {}) {
+  /** `reason`: why it is our own stack, where there was a choice. */
+  constructor(options: SocketOptions = {}, reason: string | null = null) {
     super({
       autoDestroy: true,
       // 'close' carries whether there was an error, as in node:net, and is emitted here.
@@ -68,6 +77,7 @@ export class Socket extends Duplex implements SessionClient {
       ...(options.signal === undefined ? {} : { signal: options.signal }),
       ...(options.highWaterMark === undefined ? {} : { highWaterMark: options.highWaterMark }),
     });
+    this.#reason = reason;
     this.#followEndOfPeer(options.allowHalfOpen ?? false);
   }
 
@@ -150,8 +160,8 @@ export class Socket extends Duplex implements SessionClient {
 
   /** The paths of the connection and what happens on them: a snapshot, plain JSON. */
   get multipath(): MultipathStatus {
-    if (this.#session !== undefined) return multipathOf(this.#session.connection);
-    return this.#lastMultipath ?? noMultipath();
+    if (this.#session !== undefined) return multipathOf(this.#session.connection, this.#reason);
+    return this.#lastMultipath ?? noMultipath('user', this.#reason);
   }
 
   /** Uses one more path from now on; resolves when it has been asked for ('subflow' tells that it works). */
@@ -262,7 +272,7 @@ export class Socket extends Duplex implements SessionClient {
   }
 
   notice(notice: SubflowNotice): void {
-    if (notice.type === 'fallback') this.emit('fallback', { cause: notice.cause, seenBy: notice.seenBy });
+    if (notice.type === 'fallback') this.#fellBack(notice);
     else if (notice.type === 'subflow') this.emit('subflow', subflowOf(notice.subflow));
     else this.emit('subflowclose', subflowOf(notice.subflow), notice.reason);
   }
@@ -313,7 +323,7 @@ export class Socket extends Duplex implements SessionClient {
     this.#connector = undefined;
     const session = this.#session;
     if (session !== undefined) {
-      this.#lastMultipath = multipathOf(session.connection);
+      this.#lastMultipath = multipathOf(session.connection, this.#reason);
       this.#session = undefined;
       if (this.#resetting) session.abort();
       else session.close();
@@ -323,7 +333,13 @@ export class Socket extends Duplex implements SessionClient {
     process.nextTick(() => this.emit('close', error !== null));
   }
 
+  #fellBack({ cause, seenBy }: FallbackStatus): void {
+    if (this.#required) this.destroy(fallbackError({ cause }));
+    else this.emit('fallback', { cause, seenBy });
+  }
+
   #applyOptions(options: ConnectOptions): void {
+    this.#required = options.require ?? false;
     if (options.signal !== undefined) addAbortSignal(options.signal, this);
     if (options.timeout !== undefined) this.setTimeout(options.timeout);
     if (options.noDelay !== undefined) this.setNoDelay(options.noDelay);
@@ -339,6 +355,8 @@ export class Socket extends Duplex implements SessionClient {
     this.#connector = undefined;
     this.connecting = false;
     this.#attach(session);
+    const { active, fallback } = this.multipath;
+    if (this.#required && !active) return void this.destroy(fallbackError(fallback));
     this.emit('connect');
     this.emit('ready');
     if (this.destroyed) return;
@@ -470,17 +488,6 @@ export class Socket extends Duplex implements SessionClient {
   #bytesBuffered(): number {
     return Math.max(0, this.writableLength - this.#pending.bytesTotal);
   }
-}
-
-/** A connected socket; the argument forms and options of `net.connect`, and `paths` among them. */
-export function connect(...args: ConnectArguments): Socket {
-  const { options } = connectArguments(args);
-  const { allowHalfOpen, highWaterMark } = options;
-  const socket = new Socket({
-    ...(allowHalfOpen === undefined ? {} : { allowHalfOpen }),
-    ...(highWaterMark === undefined ? {} : { highWaterMark }),
-  });
-  return socket.connect(...args);
 }
 
 function addressOf({ address, port }: { address: string; port: number }): SocketAddress {

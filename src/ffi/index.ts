@@ -4,3 +4,4 @@ export type { ArgumentType, Foreign, NativeFunction, Poll } from './foreign.ts';
 export { koffiForeign } from './koffi.ts';
 export { foreign, load } from './load.ts';
 export { nodeForeign } from './node-ffi.ts';
+export { newTcpHandle, type TcpHandle } from './tcp-handle.ts';

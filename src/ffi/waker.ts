@@ -7,12 +7,12 @@
 // checked when it is used.
 // Walk: node-ffi.ts polls with this.
 
-import { Socket } from 'node:net';
 import type { Poll } from './foreign.ts';
+import { newTcpHandle, type TcpHandle } from './tcp-handle.ts';
 
 /** Watches `fd`, which belongs to the watcher from now on and is closed with it. */
 export function wakeWhenReadable(fd: number, onReadable: () => void): Poll {
-  const handle = newStreamHandle();
+  const handle = newTcpHandle('socket') as StreamHandle;
   const opened = handle.open(fd);
   if (opened < 0) throw new Error(`the event loop cannot watch descriptor ${fd} (libuv error ${opened})`);
   handle.useUserBuffer(new Uint8Array(0));
@@ -30,26 +30,11 @@ export function wakeWhenReadable(fd: number, onReadable: () => void): Poll {
   };
 }
 
-interface StreamHandle {
-  open(fd: number): number;
+/** What every stream handle has besides. */
+interface StreamHandle extends TcpHandle {
   useUserBuffer(buffer: Uint8Array): void;
   onread: () => void;
   readStart(): number;
-  unref(): void;
-  close(): void;
 }
 
-/** A socket about to connect has a handle; destroyed in the same turn it never begins to. */
-function newStreamHandle(): StreamHandle {
-  const socket = new Socket();
-  socket.on('error', () => {});
-  socket.connect({ host: '127.0.0.1', port: 9 });
-  const made = (socket as unknown as { _handle?: { constructor: new (type: number) => StreamHandle } })
-    ._handle;
-  socket.destroy();
-  if (made === undefined) throw new Error('this Node gives no handle to watch descriptors with');
-  return new made.constructor(TCP_SOCKET);
-}
-
-const TCP_SOCKET = 0;
 const openHandles: Set<StreamHandle> = new Set();

@@ -141,8 +141,10 @@ export const functionsAreShort: Rule = files =>
     return lines.flatMap((line, index) => {
       const head = functionHead.exec(line);
       const indent = head?.[1] ?? '';
+      // A call, or a member of an interface, ends where it stands.
       if (
         !head ||
+        line.trimEnd().endsWith(';') ||
         (indent === '' && !/\bfunction\b/.test(line)) ||
         /^(if|for|while|switch|return)$/.test(head[2] ?? '')
       )
@@ -186,11 +188,11 @@ export const noTopLevelAwait: Rule = files =>
         .map(match => `${file.path}:${lineAt(code, match.index)}: await at the top level`);
     });
 
-/** Whether the name at `index` is that of a method being defined, not called. */
+/** Whether the name at `index` is that of a method being defined or declared, not called. */
 function isMethodHead(code: string, index: number): boolean {
   const start = code.lastIndexOf('\n', index) + 1;
   const line = code.slice(start, code.indexOf('\n', index));
-  return index - start === 2 && line.trimEnd().endsWith('{');
+  return index - start === 2 && /(\{|\): this;)$/.test(line.trimEnd());
 }
 
 function roomOf(path: string): string {

@@ -83,7 +83,7 @@ class PathLedger {
         state: latest?.state ?? 'none',
         rttMs: Math.round((measured?.rttMs ?? 0) * 10) / 10,
         bytes: all.reduce((sum, subflow) => sum + subflow.bytesSent, 0),
-        reinjectedBytes: all.reduce((sum, subflow) => sum + subflow.bytesReinjected, 0),
+        reinjectedBytes: all.reduce((sum, subflow) => sum + (subflow.bytesReinjected ?? 0), 0),
       };
     });
   }

@@ -1,0 +1,250 @@
+// A connection of the Linux kernel's Multipath TCP: a `net.Socket` of Node's, which does all reading and
+// writing itself, with `multipath` besides.
+//
+// Decides: how a net.Socket comes to a descriptor that Node did not make. It owns an empty handle from the
+// beginning, so that whoever wraps it (TLS, HTTP/2) finds one; the descriptor of the attempt that won is put
+// into it. Node's own `connect` is never called: it would make plain TCP.
+// Walk: api/kernel-dial connects; api/kernel-watch looks at what becomes of it; node:net does the rest.
+
+import { Socket as NetSocket } from 'node:net';
+import { addAbortSignal } from 'node:stream';
+import { adopt, beginCounting, newTcpHandle, type TcpHandle, unacknowledgedBytes } from '../kernel/index.ts';
+import { describeAddress } from './addresses.ts';
+import type { DialTarget } from './dial.ts';
+import { fallbackError, MptcpError } from './errors.ts';
+import { KernelDial } from './kernel-dial.ts';
+import { KernelWatch, type WatchClient } from './kernel-watch.ts';
+import { type FallbackStatus, type MultipathStatus, noMultipath, type SubflowStatus } from './multipath.ts';
+import { CONNECT_TIMEOUT_MS, type ConnectOptions, connectArguments, type SocketOptions } from './options.ts';
+import { resolveTargets } from './resolve.ts';
+
+/** How a socket comes to be. @internal */
+export interface KernelSocketOptions extends SocketOptions {
+  /** The handle of an accepted connection; without one the socket is going to connect. */
+  readonly handle?: TcpHandle;
+  readonly multipath?: boolean;
+  /** Why it is the kernel's. */
+  readonly reason: string | null;
+}
+
+/** A connection of the kernel's; made by `connect` and by servers. */
+export class KernelSocket extends NetSocket implements WatchClient {
+  readonly #handle: TcpHandle;
+  readonly #reason: string | null;
+  #multipathAsked: boolean;
+  #required = false;
+  #open: boolean;
+  #heard = false;
+  #dial: KernelDial | undefined;
+  #watch: KernelWatch | undefined;
+  #keepAlive: readonly [on: boolean, idleMs: number] | undefined;
+
+  /** @internal */
+  constructor({ handle, multipath, reason, signal, ...options }: KernelSocketOptions) {
+    const own = handle ?? newTcpHandle('socket');
+    // Without manualStart it would begin to read now.
+    super({ ...options, handle: own, manualStart: true } as object);
+    this.#handle = own;
+    this.#open = handle !== undefined;
+    this.#multipathAsked = multipath ?? true;
+    this.#reason = reason;
+    if (signal !== undefined) addAbortSignal(signal, this);
+    if (this.#open) this.#beginWatch(true);
+  }
+
+  /** Connects; once, with the options of this package's `connect`. */
+  override connect(...args: unknown[]): this {
+    const { options, listener } = connectArguments(args);
+    if (this.#open || this.connecting) throw new MptcpError('EISCONN', { syscall: 'connect' });
+    if (listener !== undefined) this.once('connect', listener);
+    if (this.destroyed) return this;
+    this.#setConnecting(true);
+    this.#required = options.require ?? false;
+    this.#multipathAsked = options.multipath ?? true;
+    if (options.signal !== undefined) addAbortSignal(options.signal, this);
+    if (options.timeout !== undefined) this.setTimeout(options.timeout);
+    if (options.noDelay !== undefined) this.setNoDelay(options.noDelay);
+    if (options.keepAlive !== undefined) this.setKeepAlive(options.keepAlive, options.keepAliveInitialDelay);
+    // The caller first attaches its listeners.
+    process.nextTick(() => {
+      if (!this.destroyed) this.#resolve(options);
+    });
+    return this;
+  }
+
+  /** The paths of the connection, as the kernel has them: a snapshot, plain JSON. */
+  get multipath(): MultipathStatus {
+    return this.#watch?.status() ?? noMultipath('kernel', this.#reason);
+  }
+
+  /** Bytes written that the peer has not acknowledged yet; what is still in Node's buffers not counted. */
+  get unacknowledgedBytes(): number {
+    return this.#open && !this.destroyed ? unacknowledgedBytes(this.#handle.fd) : 0;
+  }
+
+  override setKeepAlive(enable = false, initialDelay = 0): this {
+    // An empty handle remembers that it was asked, but not for how long.
+    this.#keepAlive = [enable, initialDelay];
+    return this.#open ? super.setKeepAlive(enable, initialDelay) : this;
+  }
+
+  override ref(): this {
+    this.#dial?.reference(true);
+    return super.ref();
+  }
+
+  override unref(): this {
+    this.#dial?.reference(false);
+    return super.unref();
+  }
+
+  override resetAndDestroy(): this {
+    if (this.#open || this.connecting) return super.resetAndDestroy();
+    return this.destroy(new MptcpError('ERR_SOCKET_CLOSED'));
+  }
+
+  /** What the system says becomes an error of this package; the application's own stay as they are. */
+  override destroy(error?: Error | null): this {
+    return super.destroy(error ? ownError(error) : undefined);
+  }
+
+  // What the stream asks for, and what comes in.
+
+  override _read(size: number): void {
+    if (this.#open) super._read(size);
+    else this.once('connect', () => this._read(size));
+  }
+
+  override push(chunk: unknown, encoding?: BufferEncoding): boolean {
+    if (!this.#heard) {
+      this.#heard = true;
+      // The first data is what settles whether a connection stays Multipath TCP (RFC 8684 §3.1, §3.7).
+      this.#watch?.look();
+    }
+    return super.push(chunk, encoding);
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    this.#dial?.cancel();
+    this.#dial = undefined;
+    this.#watch?.stop();
+    super._destroy(error, callback);
+  }
+
+  // What the watch tells.
+
+  get followsSubflows(): boolean {
+    return this.listenerCount('subflow') + this.listenerCount('subflowclose') > 0;
+  }
+
+  fellBack(fallback: FallbackStatus): void {
+    if (this.#required) this.destroy(fallbackError(fallback));
+    else this.emit('fallback', fallback);
+  }
+
+  subflowOpened(subflow: SubflowStatus): void {
+    this.emit('subflow', subflow);
+  }
+
+  subflowClosed(subflow: SubflowStatus): void {
+    this.emit('subflowclose', subflow, 'closed by the kernel');
+  }
+
+  #resolve(options: ConnectOptions): void {
+    const host = options.host ?? 'localhost';
+    const onLookup = (error: Error | null, address?: string, family?: number): void => {
+      if (!this.destroyed) this.emit('lookup', error, address, family, host);
+    };
+    resolveTargets(options, onLookup).then(
+      targets => {
+        if (!this.destroyed) this.#startDial(options, targets);
+      },
+      error => this.destroy(error),
+    );
+  }
+
+  #startDial(options: ConnectOptions, targets: DialTarget[]): void {
+    beginCounting();
+    const local = options.paths?.[0]?.local;
+    const isAddress = local !== undefined && describeAddress(local, '') !== undefined;
+    this.#dial = new KernelDial(
+      {
+        targets,
+        multipath: this.#multipathAsked,
+        connectTimeoutMs: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
+        ...(local === undefined ? {} : isAddress ? { localAddress: local } : { device: local }),
+        ...(options.localPort === undefined ? {} : { localPort: options.localPort }),
+      },
+      {
+        attempting: ({ address, port, family }) => this.emit('connectionAttempt', address, port, family),
+        attemptFailed: ({ address, port, family }, error) =>
+          this.emit('connectionAttemptFailed', address, port, family, error),
+        connected: fd => this.#connected(fd),
+        failed: error => this.destroy(error),
+      },
+    );
+    this.#dial.start();
+  }
+
+  #connected(fd: number): void {
+    this.#dial = undefined;
+    const internals = this as unknown as Internals;
+    adopt(this.#handle, fd);
+    // Names it was asked for while it had none are remembered as empty.
+    internals._sockname = null;
+    internals._peername = undefined;
+    this.#open = true;
+    this.#setConnecting(false);
+    if (this.#keepAlive !== undefined) super.setKeepAlive(...this.#keepAlive);
+    this.#beginWatch(false);
+    const fallback = this.#watch?.fallback ?? null;
+    if (this.#required && fallback !== null) {
+      this.destroy(fallbackError(fallback));
+      return;
+    }
+    this.emit('connect');
+    this.emit('ready');
+    if (fallback !== null && !this.destroyed) this.emit('fallback', fallback);
+    if (!this.destroyed && !this.isPaused()) this.read(0);
+  }
+
+  #beginWatch(accepted: boolean): void {
+    const options = { accepted, multipath: this.#multipathAsked, reason: this.#reason };
+    const ends = () => ({
+      local: { address: plainAddress(this.localAddress), port: this.localPort ?? 0 },
+      remote: { address: plainAddress(this.remoteAddress), port: this.remotePort ?? 0 },
+    });
+    this.#watch = new KernelWatch({ ...options, ends, fd: this.#handle.fd }, this);
+    this.#watch.start();
+  }
+
+  #setConnecting(connecting: boolean): void {
+    (this as unknown as Internals).connecting = connecting;
+  }
+}
+
+/** What net.Socket keeps in properties that its types do not show, or show as readonly. */
+interface Internals {
+  connecting: boolean;
+  _sockname: object | null;
+  _peername: object | undefined;
+}
+
+/** An address as subflows have it: without the prefix of those that a socket of both families sees. */
+function plainAddress(address = ''): string {
+  return address.replace(/^::ffff:(?=\d+\.)/, '');
+}
+
+function ownError(error: Error): Error {
+  const { code, errno, syscall, address, port } = error as NodeJS.ErrnoException & {
+    address?: string;
+    port?: number;
+  };
+  if (error instanceof MptcpError || typeof errno !== 'number' || code === undefined) return error;
+  return new MptcpError(code, {
+    ...(syscall === undefined ? {} : { syscall }),
+    ...(address === undefined ? {} : { address }),
+    ...(port === undefined ? {} : { port }),
+    cause: error,
+  });
+}
