@@ -26,6 +26,8 @@ export const COUNTERS = [
   'TCPAbortOnTimeout',
   'TCPAbortOnData',
   'TCPAbortOnClose',
+  'TCPDSACKOldSent',
+  'TCPDSACKOfoSent',
   'TCPDSACKRecv',
   'TCPOFOQueue',
   'TCPKeepAlive',

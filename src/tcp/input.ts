@@ -5,6 +5,7 @@
 import { Flag, type Segment } from '../wire/index.ts';
 import { processAck } from './ack.ts';
 import { acceptPeerOptions, completeHandshake, receiveSynSent } from './handshake.ts';
+import { noteBeyond, noteDuplicate } from './sack-report.ts';
 import { isSynchronized, mayReceive, State } from './state.ts';
 import type { Tcb } from './tcb.ts';
 import { Timer } from './timers.ts';
@@ -82,7 +83,7 @@ function acceptable(tcb: Tcb, segment: Segment, flags: number, ssn: number, now:
   }
   if (ssn + length <= tcb.rcvNxt) {
     // Old: a keepalive, a window probe or a duplicate. The peer may have missed our acknowledgement.
-    if (segment.payloadLength > 0) reportDuplicate(tcb, ssn, ssn + segment.payloadLength);
+    if (segment.payloadLength > 0) noteDuplicate(tcb, ssn, ssn + segment.payloadLength);
     tcb.lastReceivedMs = now;
     tcb.keepAliveSent = 0;
     oldSegmentAck(tcb, segment, ssn, flags, now);
@@ -191,7 +192,7 @@ function receivePayload(tcb: Tcb, segment: Segment, ssn: number, now: number): v
   const start = Math.max(ssn, tcb.rcvNxt);
   let end = Math.min(ssn + segment.payloadLength, edge);
   if (tcb.rcvFinSsn >= 0) end = Math.min(end, tcb.rcvFinSsn);
-  if (start > ssn || tcb.beyond.contains(start, end)) reportDuplicate(tcb, ssn, Math.min(start, end));
+  if (start > ssn) noteDuplicate(tcb, ssn, Math.min(start, end));
   if (end <= start) return;
   if (start > tcb.rcvNxt && tcb.beyond.count >= MAX_RANGES) {
     tcb.ackPending = true;
@@ -204,10 +205,15 @@ function receivePayload(tcb: Tcb, segment: Segment, ssn: number, now: number): v
   if ((tcb.state as State) === State.CLOSED) return;
   if (start > tcb.rcvNxt) {
     // RFC 9293 §3.8.6.3 and RFC 5681 §4.2: beyond a hole, acknowledge at once.
-    if (tcb.beyond.contains(start, end)) reportDuplicate(tcb, start, end);
-    else tcb.env.counters.TCPOFOQueue++;
-    tcb.beyond.add(start, end);
-    tcb.recentSackSsn = start;
+    const block = tcb.beyond.firstEndingAfter(start);
+    const known = block < tcb.beyond.count && tcb.beyond.start(block) < end;
+    // RFC 2883 §4.2: of a segment that is known in part, the part.
+    if (known) {
+      const from = Math.max(start, tcb.beyond.start(block));
+      noteDuplicate(tcb, from, Math.min(end, tcb.beyond.end(block)));
+    }
+    if (tcb.beyond.add(start, end) > 0) tcb.env.counters.TCPOFOQueue++;
+    noteBeyond(tcb, start);
     tcb.ackPending = true;
     return;
   }
@@ -219,6 +225,7 @@ function receivePayload(tcb: Tcb, segment: Segment, ssn: number, now: number): v
 function mergeBeyond(tcb: Tcb): void {
   tcb.ackPending = true;
   while (tcb.beyond.count > 0 && tcb.beyond.start(0) <= tcb.rcvNxt) {
+    noteDuplicate(tcb, tcb.beyond.start(0), Math.min(tcb.rcvNxt, tcb.beyond.end(0)));
     if (tcb.beyond.end(0) > tcb.rcvNxt) tcb.rcvNxt = tcb.beyond.end(0);
     tcb.beyond.remove(tcb.beyond.start(0), tcb.beyond.end(0));
   }
@@ -235,14 +242,6 @@ function acknowledgeLater(tcb: Tcb, length: number, now: number): void {
   } else if (tcb.deadlines[Timer.DELAYED_ACK] === Infinity) {
     tcb.deadlines[Timer.DELAYED_ACK] = now + tcb.env.config.delayedAckMs;
   }
-}
-
-/** Remembers a duplicate for the next acknowledgement (RFC 2883). */
-function reportDuplicate(tcb: Tcb, start: number, end: number): void {
-  tcb.ackPending = true;
-  if (end <= start || !tcb.sack) return;
-  tcb.dsackStart = start;
-  tcb.dsackEnd = end;
 }
 
 function noteFin(tcb: Tcb, finSsn: number): void {

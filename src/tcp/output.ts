@@ -4,15 +4,9 @@
 // (SWS).
 // Before on the walk: mptcp/send (one scheduler) or tcp/plain-stream. After: host.transmit, then the link.
 
-import {
-  encodeHeaders,
-  Flag,
-  headerLength,
-  optionsLength,
-  sackBlocksThatFit,
-  writeChecksum,
-} from '../wire/index.ts';
+import { encodeHeaders, Flag, headerLength, optionsLength, writeChecksum } from '../wire/index.ts';
 import { addressSegment } from './addressing.ts';
+import { addSack, hasReport } from './sack-report.ts';
 import { Sent } from './sent-queue.ts';
 import { maySend, State } from './state.ts';
 import { Recovery, type Tcb } from './tcb.ts';
@@ -289,33 +283,6 @@ function prepare(tcb: Tcb, flags: number, ssn: number, now: number): void {
   }
 }
 
-/**
- * SACK blocks on pure acknowledgements, as many as the other options leave room for (RFC 2018 §4, RFC 2883).
- */
-function addSack(tcb: Tcb): void {
-  if (!tcb.sack || (tcb.beyond.count === 0 && tcb.dsackStart < 0)) return;
-  const segment = tcb.env.out;
-  const room = 40 - optionsLength(segment);
-  const most = sackBlocksThatFit(room);
-  let n = 0;
-  if (tcb.dsackStart >= 0 && n < most) n = addBlock(tcb, n, tcb.dsackStart, tcb.dsackEnd);
-  tcb.dsackStart = tcb.dsackEnd = -1;
-  const recent = tcb.recentSackSsn >= 0 ? tcb.beyond.firstEndingAfter(tcb.recentSackSsn) : 0;
-  const count = tcb.beyond.count;
-  for (let k = 0; k < count && n < most; k++) {
-    const i = (recent + k) % count;
-    n = addBlock(tcb, n, tcb.beyond.start(i), tcb.beyond.end(i));
-  }
-  segment.sackCount = n;
-}
-
-function addBlock(tcb: Tcb, n: number, start: number, end: number): number {
-  const segment = tcb.env.out;
-  segment.sackLeft[n] = (tcb.irs + start) >>> 0;
-  segment.sackRight[n] = (tcb.irs + end) >>> 0;
-  return n + 1;
-}
-
 function emit(tcb: Tcb, out: Uint8Array, offset: number, ssn: number, length: number, now: number): number {
   const env = tcb.env;
   const segment = env.out;
@@ -324,7 +291,7 @@ function emit(tcb: Tcb, out: Uint8Array, offset: number, ssn: number, length: nu
   if (length > 0) {
     tcb.extension.copy(ssn, length, out, offset + header);
     // SACK never rides on data (no room beside a full DSS): what there is to report follows on a pure ACK.
-    if (tcb.beyond.count === 0 && tcb.dsackStart < 0) tcb.ackPending = false;
+    if (!hasReport(tcb)) tcb.ackPending = false;
   } else if ((segment.flags & Flag.ACK) !== 0) {
     tcb.ackPending = false;
   }

@@ -49,7 +49,10 @@ export class ReceiveBuffer {
     const unit = 2 ** scale;
     const offered = Math.max(0, this.rightEdge - this.next);
     const possible = this.windowBytes;
-    // Rounded up so that the edge stays; rounded down when the buffer could not keep the promise.
+    // RFC 7323 §2.4: when less than one unit has arrived, the receiver "will have to either advertise a new
+    // window that is beyond what it previously advertised (and perhaps beyond the buffer) or will have to
+    // advertise a smaller window". Rounded up so that the edge stays; rounded down, by less than a unit, when
+    // the buffer could not keep the promise. Whatever was ever in the window is still taken (`insert`).
     let field = Math.ceil(offered / unit);
     if (this.next + field * unit > this.readOffset + this.limit) field = Math.floor(offered / unit);
     if (possible - offered >= Math.min(minStepBytes, this.limit / 2)) {

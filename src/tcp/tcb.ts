@@ -8,6 +8,7 @@ import type { Environment, NetworkInterface } from './environment.ts';
 import type { CloseReason, Extension } from './extension.ts';
 import { RangeSet } from './range-set.ts';
 import { RttEstimator } from './rtt.ts';
+import { SackReport } from './sack-report.ts';
 import { Sent, SentQueue } from './sent-queue.ts';
 import { EDGES, isSynchronized, STATE_NAMES, State } from './state.ts';
 import { TIMER_COUNT, Timer } from './timers.ts';
@@ -70,10 +71,7 @@ export class Tcb {
   /** ssn of the peer's FIN, -1 until seen. */
   rcvFinSsn = -1;
   readonly beyond: RangeSet = new RangeSet();
-  /** First out-of-order range to report (most recent, RFC 2018 §4), and a duplicate to report (RFC 2883). */
-  recentSackSsn = -1;
-  dsackStart = -1;
-  dsackEnd = -1;
+  readonly sackReport: SackReport = new SackReport();
 
   // Options in force.
   mss = 536;

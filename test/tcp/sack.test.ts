@@ -29,6 +29,77 @@ test('the block that holds the newest segment comes first', () => {
   ]);
 });
 
+test('behind the first block the ones reported first before it, newest first (RFC 2018 §4)', () => {
+  const peer = established({ ...small, timestamps: false });
+  for (const seq of [501, 101, 701, 301]) peer.arrives({ seq, length: 100 });
+  // Reported first so far, newest first: 301, 701, 101, 501.
+  assert.deepEqual(peer.log.at(-1)?.sack, [
+    [301, 401],
+    [701, 801],
+    [101, 201],
+    [501, 601],
+  ]);
+  // 201–301 joins two of them; what was reported before is not named twice.
+  assert.deepEqual(peer.arrives({ seq: 201, length: 100 })[0].sack, [
+    [101, 401],
+    [701, 801],
+    [501, 601],
+  ]);
+  // A fifth block displaces nothing that is still among the four newest.
+  peer.arrives({ seq: 901, length: 100 });
+  assert.deepEqual(peer.arrives({ seq: 1101, length: 100 })[0].sack, [
+    [1101, 1201],
+    [901, 1001],
+    [101, 401],
+    [701, 801],
+  ]);
+});
+
+test('of blocks that came in one batch those never reported fill the room that is left', () => {
+  const peer = established(small);
+  for (const seq of [901, 701, 501, 301, 101]) peer.receive({ seq, length: 100 });
+  assert.deepEqual(peer.sent()[0].sack, [
+    [101, 201],
+    [301, 401],
+    [501, 601],
+  ]);
+  // All but the first of them are covered now; it was never named.
+  assert.deepEqual(peer.arrives({ seq: 1, length: 700 })[0].sack.at(-1), [901, 1001]);
+});
+
+test('a retransmission that spans a hole and a block beyond it reports the part that was there', () => {
+  // RFC 2883 §4.2.
+  const peer = established(small);
+  peer.arrives({ seq: 101, length: 100 });
+  peer.arrives({ seq: 401, length: 100 });
+  const [ack] = peer.arrives({ seq: 1, length: 250 });
+  assert.deepEqual(
+    [ack.ack, ack.sack],
+    [
+      251,
+      [
+        [101, 201],
+        [401, 501],
+      ],
+    ],
+  );
+  // Beyond the hole: 351–451 was there from 401 on.
+  assert.deepEqual(peer.arrives({ seq: 351, length: 100 })[0].sack, [
+    [401, 451],
+    [351, 501],
+  ]);
+  assert.equal(peer.counters.TCPDSACKOldSent, 1);
+  assert.equal(peer.counters.TCPDSACKOfoSent, 1);
+});
+
+test('duplicates that continue each other are one report', () => {
+  const peer = established(small);
+  peer.arrives({ seq: 1, length: 900 });
+  peer.receive({ seq: 1, length: 300 });
+  peer.receive({ seq: 301, length: 300 });
+  assert.deepEqual(peer.sent()[0].sack, [[1, 601]]);
+});
+
 test('three blocks beside timestamps, four without', () => {
   // 40 − 12 for timestamps − 4 = 24 bytes, 8 a block; 40 − 4 = 36.
   for (const [timestamps, room] of [
