@@ -8,6 +8,7 @@ import { enterRecovery, type RecoveryAck, recoveryOnAck } from './recovery.ts';
 import { Sent } from './sent-queue.ts';
 import { Recovery, type Tcb } from './tcb.ts';
 import { restartRetransmissionTimer, scheduleLossProbe, Timer } from './timers.ts';
+import { noteDuplicateReport, type UndoAck, undoIfSpurious } from './undo.ts';
 
 /** Processes the acknowledgement number, SACK blocks and window of a segment already found acceptable. */
 export function processAck(tcb: Tcb, segment: Segment, ssn: number, ack: number, now: number): void {
@@ -21,6 +22,7 @@ export function processAck(tcb: Tcb, segment: Segment, ssn: number, ack: number,
   let delivered = 0;
   newestSampleMs = -1;
   duplicateReported = false;
+  originalDelivered = retransmissionCovered = allDuplicate = false;
   tcb.highestSackedBefore = tcb.highestSacked;
   if (segment.sackCount > 0 && tcb.sack) processSack(tcb, segment, ack, tsEcr, now);
   if (advanced) delivered += advance(tcb, ack, tsEcr, now);
@@ -29,6 +31,14 @@ export function processAck(tcb: Tcb, segment: Segment, ssn: number, ack: number,
   // RFC 5681 §2: a duplicate acknowledges nothing new, carries nothing and changes nothing.
   const duplicate = ack === tcb.sndUna && !advanced && tcb.sndWnd === windowBefore && isPure(segment);
   if (!tcb.sack) delivered += withoutSack(tcb, delivered, duplicate, now);
+  undoAck.advanced = advanced;
+  undoAck.tsEcr = tsEcr;
+  // A cumulative acknowledgement of a repetition may cover what waited behind it since before the timeout.
+  undoAck.originalDelivered = originalDelivered && !retransmissionCovered;
+  undoAck.duplicate = duplicate;
+  undoAck.allDuplicate = allDuplicate;
+  const lateMs = undoIfSpurious(tcb, undoAck, now);
+  if (lateMs >= 0) newestSampleMs = lateMs;
   if (newestSampleMs >= 0) tcb.rtt.sample(newestSampleMs, now);
   if (advanced || delivered > 0) {
     tcb.progressMs = now;
@@ -88,9 +98,10 @@ function advance(tcb: Tcb, ack: number, tsEcr: number, now: number): number {
     const flags = sent.flags(0);
     const end = sent.end(0);
     const bytes = Math.min(end, ack) - sent.start(0);
-    if ((flags & Sent.RETRANSMITTED) !== 0) ambiguous = true;
+    if ((flags & Sent.RETRANSMITTED) !== 0) ambiguous = retransmissionCovered = true;
     if ((flags & Sent.SACKED) === 0) {
       delivered += bytes;
+      noteDelivered(tcb, flags, sent.start(0));
       takeSample(tcb, 0, flags, tsEcr, now);
     } else {
       sackedFreed += bytes;
@@ -109,6 +120,11 @@ function advance(tcb: Tcb, ack: number, tsEcr: number, now: number): number {
   if (ambiguous && !sampledByTimestamp) newestSampleMs = -1;
   tcb.fullSizeTimeouts = 0;
   return delivered;
+}
+
+/** Something was newly acknowledged: sent once only, and before the episode (F-RTO)? */
+function noteDelivered(tcb: Tcb, flags: number, start: number): void {
+  if ((flags & Sent.RETRANSMITTED) === 0 && start < tcb.recoveryPoint) originalDelivered = true;
 }
 
 function takeSample(tcb: Tcb, i: number, flags: number, tsEcr: number, now: number): void {
@@ -133,6 +149,7 @@ function processSack(tcb: Tcb, segment: Segment, ack: number, tsEcr: number, now
     if (b === 0 && (right <= ack || insideSecond(tcb, segment, left, right))) {
       rackDuplicate(tcb);
       duplicateReported = true;
+      if (noteDuplicateReport(tcb, left, right)) allDuplicate = true;
       continue;
     }
     if (left < Math.min(ack, tcb.sndUna)) continue;
@@ -162,6 +179,7 @@ function markBlock(tcb: Tcb, left: number, right: number, tsEcr: number, now: nu
     }
     takeSample(tcb, i, sent.flags(i), tsEcr, now);
     rackDelivered(tcb, i, tsEcr, now);
+    noteDelivered(tcb, sent.flags(i), sent.start(i));
     sent.markSacked(i);
   }
 }
@@ -235,5 +253,17 @@ let sampledByTimestamp = false;
 let sackedFreed = 0;
 /** The acknowledgement being processed reports a duplicate (DSACK). */
 let duplicateReported = false;
+const undoAck: UndoAck = {
+  advanced: false,
+  tsEcr: -1,
+  originalDelivered: false,
+  duplicate: false,
+  allDuplicate: false,
+};
+/** It acknowledges data that was sent once only before recovery began, or data that was sent again. */
+let originalDelivered = false;
+let retransmissionCovered = false;
+/** It reports the last of what was sent again as duplicate. */
+let allDuplicate = false;
 /** Entries the scoreboard may hold beyond four a segment in flight. */
 const SPARE_ENTRIES = 64;

@@ -224,8 +224,9 @@ function receivePayload(tcb: Tcb, segment: Segment, ssn: number, now: number): v
 
 function mergeBeyond(tcb: Tcb): void {
   tcb.ackPending = true;
+  // RFC 2883 §4.2: "only the first such duplicate sub-segment is reported".
+  noteDuplicate(tcb, tcb.beyond.start(0), Math.min(tcb.rcvNxt, tcb.beyond.end(0)));
   while (tcb.beyond.count > 0 && tcb.beyond.start(0) <= tcb.rcvNxt) {
-    noteDuplicate(tcb, tcb.beyond.start(0), Math.min(tcb.rcvNxt, tcb.beyond.end(0)));
     if (tcb.beyond.end(0) > tcb.rcvNxt) tcb.rcvNxt = tcb.beyond.end(0);
     tcb.beyond.remove(tcb.beyond.start(0), tcb.beyond.end(0));
   }

@@ -18,6 +18,7 @@ import {
   Timer,
   waitsForWindow,
 } from './timers.ts';
+import { Frto, noteResent } from './undo.ts';
 
 /**
  * Writes what must go before new data: reset, SYN, retransmission, probe. Returns the packet's length or 0.
@@ -27,7 +28,7 @@ export function transmitControl(tcb: Tcb, out: Uint8Array, offset: number, now: 
   if (tcb.synPending) return transmitSyn(tcb, out, offset, now);
   if (!tcb.isSynchronized) return 0;
   restartAfterIdle(tcb, now);
-  if (tcb.sent.lostBytes > 0) {
+  if (tcb.sent.lostBytes > 0 && tcb.undo.frto !== Frto.PROBING) {
     const length = retransmit(tcb, out, offset, now);
     if (length > 0) return length;
   }
@@ -61,7 +62,10 @@ export function sendSpace(tcb: Tcb): number {
   const pipe = tcb.pipeBytes;
   // One segment may always be in flight, however small the window has become (RFC 5681 §3.1: never below one
   // SMSS).
-  const congestion = Math.max(tcb.cwndBytes - pipe, pipe <= 0 ? tcb.payloadMss : 0);
+  let congestion = Math.max(tcb.cwndBytes - pipe, pipe <= 0 ? tcb.payloadMss : 0);
+  if (tcb.undo.frto === Frto.PROBING) {
+    congestion = Math.min(congestion, tcb.recoveryPoint + 2 * tcb.payloadMss - tcb.sndNxt);
+  }
   return Math.max(0, Math.min(window, congestion));
 }
 
@@ -127,8 +131,17 @@ export function transmitFin(tcb: Tcb, out: Uint8Array, offset: number, now: numb
   return sentInFlight(tcb, emit(tcb, out, offset, ssn, 0, now), now);
 }
 
-/** Writes the acknowledgement that is due, if one is. Returns the packet's length or 0. */
+/**
+ * Writes what goes when no data does: the acknowledgement that is due, if one is. Returns the packet's length
+ * or 0.
+ */
 export function transmitAck(tcb: Tcb, out: Uint8Array, offset: number, now: number): number {
+  if (tcb.undo.frto === Frto.PROBING && tcb.sndNxt === tcb.recoveryPoint) {
+    // RFC 5682 §3.1, step 2b: "not able to transmit any previously unsent data": repetitions after all.
+    tcb.undo.frto = Frto.OFF;
+    const length = retransmit(tcb, out, offset, now);
+    if (length > 0) return length;
+  }
   if (!tcb.ackPending || !tcb.isSynchronized) return 0;
   tcb.ackPending = false;
   prepare(tcb, Flag.ACK, tcb.sndNxt, now);
@@ -210,6 +223,7 @@ function resend(tcb: Tcb, i: number, most: number, out: Uint8Array, offset: numb
     if (length < sent.length(i)) sent.splitAt(i, ssn + length);
   }
   sent.markResent(i, now);
+  noteResent(tcb, length, now);
   tcb.lastDataMs = now;
   tcb.env.counters.RetransSegs++;
   tcb.bytesRetransmitted += length;

@@ -3,12 +3,15 @@
 // Before: tcp/rack and tcp/timers. After: tcp/output asks `cwndBytes`.
 
 import { rackRecovered } from './rack.ts';
+import { Sent } from './sent-queue.ts';
 import { Recovery, type Tcb } from './tcb.ts';
+import { beginEpisode, Frto } from './undo.ts';
 
 /** A loss was detected: one reduction per episode. */
 export function enterRecovery(tcb: Tcb, now: number): void {
   if (tcb.recovery !== Recovery.OPEN) return;
   tcb.env.counters.TCPSackRecovery++;
+  beginEpisode(tcb);
   tcb.recovery = Recovery.RECOVERY;
   tcb.recoveryPoint = tcb.sndNxt;
   const flight = tcb.sndNxt - tcb.sndUna;
@@ -24,9 +27,22 @@ export function enterRecovery(tcb: Tcb, now: number): void {
 export function enterLoss(tcb: Tcb, now: number): void {
   const first = tcb.recovery !== Recovery.LOSS || tcb.sndUna >= tcb.recoveryPoint;
   tcb.congestion.onRetransmissionTimeout(tcb.sndNxt - tcb.sndUna, first, now);
+  beginEpisode(tcb);
+  // RFC 5682 §3.1: "SHOULD NOT be applied if the TCP sender is already in loss recovery"; a timer that
+  // expires again before anything was acknowledged starts it anew. A timestamp tells the same with the first
+  // acknowledgement, and holds no repetition back for it.
+  const frto = tcb.recovery === Recovery.OPEN || tcb.undo.frto === Frto.RESENT;
+  tcb.undo.frto = frto && !tcb.timestamps ? Frto.RESENT : Frto.OFF;
   tcb.recovery = Recovery.LOSS;
   tcb.recoveryPoint = tcb.sndNxt;
-  tcb.sent.markAllLost();
+  const sent = tcb.sent;
+  // RFC 6675 §5.1: "as long as robust tests for reneging are present, an implementation can retain and use
+  // SACK information across a timeout". The test: the next expected byte was reported as there.
+  if (sent.count > 0 && (sent.flags(0) & Sent.SACKED) !== 0) {
+    tcb.env.counters.TCPSACKReneging++;
+    sent.forgetSacked();
+  }
+  sent.markAllLost();
   tcb.dupAcks = 0;
   tcb.dupAckBytes = 0;
   tcb.tlpEndSsn = -1;

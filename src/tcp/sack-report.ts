@@ -57,12 +57,12 @@ export function addSack(tcb: Tcb): void {
   const most = sackBlocksThatFit(40 - optionsLength(segment));
   segment.sackCount = 0;
   if (report.duplicateStart >= 0 && most > 0) {
-    // RFC 2883 §4: "the first block of the SACK option field" is the duplicate.
+    // RFC 2883 §4: "the first block of the SACK option should be a D-SACK block".
     const below = report.duplicateStart < tcb.rcvNxt;
     tcb.env.counters[below ? 'TCPDSACKOldSent' : 'TCPDSACKOfoSent']++;
     addBlock(tcb, report.duplicateStart, report.duplicateEnd);
   }
-  // "Each duplicate … segment is reported at most once."
+  // "Each duplicate contiguous sequence of data received is reported in at most one D-SACK block."
   report.duplicateStart = report.duplicateEnd = -1;
   // RFC 2018 §4: "filled out by repeating the most recently reported SACK blocks".
   let live = 0;

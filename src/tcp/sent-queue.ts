@@ -121,9 +121,19 @@ export class SentQueue {
     this.times[(this.head + i) & this.mask] = now;
   }
 
-  /** Forgets SACK information (the receiver may have reneged, RFC 2018 §8) and marks all as lost. */
+  /** Takes everything for lost that is not selectively acknowledged. */
   markAllLost(): void {
-    for (let i = 0; i < this.count; i++) this.change(i, Sent.LOST, Sent.SACKED);
+    for (let i = 0; i < this.count; i++) if ((this.flags(i) & Sent.SACKED) === 0) this.markLost(i);
+  }
+
+  /** Nothing is lost after all. */
+  unmarkLost(): void {
+    for (let i = 0; i < this.count; i++) this.change(i, 0, Sent.LOST);
+  }
+
+  /** Forgets what was selectively acknowledged. */
+  forgetSacked(): void {
+    for (let i = 0; i < this.count; i++) this.change(i, 0, Sent.SACKED);
   }
 
   /** Index of the first entry waiting to be sent again; -1 when there is none. */

@@ -12,6 +12,7 @@ import { SackReport } from './sack-report.ts';
 import { Sent, SentQueue } from './sent-queue.ts';
 import { EDGES, isSynchronized, STATE_NAMES, State } from './state.ts';
 import { TIMER_COUNT, Timer } from './timers.ts';
+import { Undo } from './undo.ts';
 
 export const Recovery = { OPEN: 0, RECOVERY: 1, LOSS: 2 } as const;
 
@@ -97,6 +98,7 @@ export class Tcb {
   prrSent = 0;
   prrFlight = 0;
   prrCwnd = 0;
+  readonly undo: Undo = new Undo();
   cwndLimited = false;
   /** RACK (RFC 8985 §5.2). */
   rackSentMs = 0;

@@ -150,7 +150,18 @@ interface Entry {
 
 test('SentQueue: like an array of entries', () => {
   const operation = fc.record({
-    kind: fc.constantFrom('append', 'append', 'ack', 'split', 'sacked', 'lost', 'resent', 'allLost'),
+    kind: fc.constantFrom(
+      'append',
+      'append',
+      'ack',
+      'split',
+      'sacked',
+      'lost',
+      'resent',
+      'allLost',
+      'noneLost',
+      'noneSacked',
+    ),
     a: fc.nat(1000),
     n: fc.integer({ min: 1, max: 400 }),
   });
@@ -215,7 +226,13 @@ function mark(queue: SentQueue, model: Entry[], kind: string, i: number, now: nu
     model[i].time = now;
   } else if (kind === 'allLost') {
     queue.markAllLost();
-    for (const entry of model) entry.flags = (entry.flags & ~Sent.SACKED) | Sent.LOST;
+    for (const entry of model) if ((entry.flags & Sent.SACKED) === 0) entry.flags |= Sent.LOST;
+  } else if (kind === 'noneLost') {
+    queue.unmarkLost();
+    for (const entry of model) entry.flags &= ~Sent.LOST;
+  } else if (kind === 'noneSacked') {
+    queue.forgetSacked();
+    for (const entry of model) entry.flags &= ~Sent.SACKED;
   }
 }
 
