@@ -8,6 +8,7 @@ import type {
   MultipathConnection,
   MultipathInfo,
   MultipathOwner,
+  NetworkMemory,
   Notice,
   PathOptions,
 } from '../mptcp/index.ts';
@@ -218,6 +219,14 @@ export class Connection implements MultipathOwner, HeapItem {
 
   createTcb(options: Parameters<MultipathOwner['createTcb']>[0]): Tcb | null {
     return this.host.createTcb(this, options);
+  }
+
+  get networks(): NetworkMemory {
+    return this.host.networks;
+  }
+
+  withdraw(tcb: Tcb, now: number): void {
+    this.host.withdraw(tcb, now);
   }
 
   tcbReleased(tcb: Tcb): void {

@@ -3,7 +3,13 @@
 // I/O.
 // Before on the walk: link (in), api/socket (out). After: tcp/input (in), link (out).
 
-import { interfaceGone, MultipathConnection, openFirst, type PathOptions } from '../mptcp/index.ts';
+import {
+  interfaceGone,
+  MultipathConnection,
+  NetworkMemory,
+  openFirst,
+  type PathOptions,
+} from '../mptcp/index.ts';
 import {
   acknowledgesNothing,
   type CounterName,
@@ -55,6 +61,8 @@ export interface InterfaceOptions {
   gsoMax?: number;
   /** TCP checksums are neither computed nor verified (default false). */
   checksumOffload?: boolean;
+  /** Names the network behind it, for what is remembered of middleboxes (default: the address’s prefix). */
+  network?: string;
 }
 
 export interface ConnectOptions {
@@ -79,6 +87,8 @@ export interface ListenOptions {
 export class Host {
   readonly externalPorts: boolean;
   readonly config: Config;
+  /** What middleboxes did on the networks of this host; times as handed to it. */
+  readonly networks: NetworkMemory = new NetworkMemory();
   private readonly env: Environment<Config>;
   private readonly segment: Segment = new Segment();
   private readonly icmp: IcmpError = new IcmpError();
@@ -103,12 +113,13 @@ export class Host {
     const shared = new Shared({ entropy: options.entropy, counters: newCounters() });
     this.env = new Environment({ config: this.config, shared });
     this.resets = new ResetQueue(this.env, this.config.rstPerSecond);
-    const { env, listeners, resets, tokens } = this;
+    const { env, listeners, networks, resets, tokens } = this;
     this.flows = new Flows({ env, isListenedOn: port => listeners.has(port) });
     this.incoming = new Incoming({
       env,
       flows: this.flows,
       listeners,
+      networks,
       tokens,
       resets,
       newConnection: listener => new Connection({ id: this.nextConnectionId++, host: this, listener }),
@@ -154,6 +165,7 @@ export class Host {
       mtu,
       gsoMax: Math.max(mtu, Math.min(options.gsoMax ?? 65_535, 65_535)),
       checksumOffload: options.checksumOffload ?? false,
+      network: options.network ?? prefixOf(words, family),
       up: true,
     });
     return id;
@@ -389,6 +401,10 @@ export class Host {
     return this.flows.open(connection, options);
   }
 
+  withdraw(tcb: Tcb, now: number): void {
+    this.resets.withdraw(tcb, now);
+  }
+
   releaseTcb(tcb: Tcb): void {
     this.flows.release(tcb);
   }
@@ -447,6 +463,13 @@ export class Host {
     }
     this.heap.set(connection, stream.nextDeadline());
   }
+}
+
+/** The network of an address as far as the address tells: 24 bits of IPv4, 64 of IPv6. */
+function prefixOf(words: Int32Array, family: 4 | 6): string {
+  return family === 4
+    ? `${formatAddress(words[0], words[1], words[2], words[3] & ~0xff)}/24`
+    : `${formatAddress(words[0], words[1], 0, 0)}/64`;
 }
 
 function isAddressed(segment: Segment, networkInterface: NetworkInterface): boolean {

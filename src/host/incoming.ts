@@ -7,6 +7,7 @@ import {
   acceptFirst,
   joinRequested,
   MultipathConnection,
+  type NetworkMemory,
   ResetReason,
   validCapableSyn,
 } from '../mptcp/index.ts';
@@ -24,6 +25,7 @@ export interface IncomingOptions {
   env: Environment<Config>;
   flows: Flows;
   listeners: Listeners;
+  networks: NetworkMemory;
   tokens: ReadonlyMap<number, MultipathConnection>;
   resets: ResetQueue;
   /** Makes an empty connection for a listener. */
@@ -57,6 +59,10 @@ export class Incoming {
     const flags = segment.flags;
     if ((flags & Flag.SYN) === 0 || (flags & (Flag.ACK | Flag.RST)) !== 0) {
       counters.NoSocketDrops++;
+      // The late answer to a SYN that a plain one has overtaken: it was the network's pace, not the option.
+      if ((flags & Flag.SYN) !== 0 && (segment.mp & Mp.CAPABLE) !== 0) {
+        this.parts.networks.optionsPass(networkInterface.network);
+      }
       this.parts.resets.answer(segment, networkInterface, -1, now);
       return;
     }

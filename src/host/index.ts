@@ -4,7 +4,15 @@
  * docs/api/core.md.
  */
 
-export type { FlowRequest, MultipathInfo, Notice, PathOptions, SubflowInfo } from '../mptcp/index.ts';
+export type {
+  FlowRequest,
+  MultipathInfo,
+  NetworkMemory,
+  NetworkRecord,
+  Notice,
+  PathOptions,
+  SubflowInfo,
+} from '../mptcp/index.ts';
 export { type CounterName, type Entropy, Ready } from '../tcp/index.ts';
 export { type Config, DEFAULT_CONFIG } from './config.ts';
 export { Connection, type Endpoint } from './connection.ts';

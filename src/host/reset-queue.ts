@@ -1,8 +1,9 @@
 // Decides the answer to segments that belong to no connection: a RST (RFC 9293 §3.10.7.1), with the reason
-// for a refused MP_JOIN (RFC 8684 §3.2, §3.6). Limited in rate; never an answer to a RST.
+// for a refused MP_JOIN (RFC 8684 §3.2, §3.6); and takes back SYNs that are not wanted any more. Limited in
+// rate; never an answer to a RST.
 
 import { ResetReason } from '../mptcp/index.ts';
-import { addressSegment, type Environment, type NetworkInterface } from '../tcp/index.ts';
+import { addressSegment, type Environment, type NetworkInterface, type Tcb } from '../tcp/index.ts';
 import { encodeHeaders, Flag, Mp, RstFlag, type Segment, writeChecksum } from '../wire/index.ts';
 
 const CAPACITY = 64;
@@ -37,16 +38,8 @@ export class ResetQueue {
   /** Queues the reset that answers `segment`. */
   answer(segment: Segment, networkInterface: NetworkInterface, reason: number, now: number): void {
     if ((segment.flags & Flag.RST) !== 0) return;
-    if (now - this.windowMs >= 1000) {
-      this.windowMs = now;
-      this.sentInWindow = 0;
-    }
-    if (this.sentInWindow >= this.perSecond || this.count === CAPACITY) {
-      this.env.counters.RstRateLimited++;
-      return;
-    }
-    this.sentInWindow++;
-    const record = this.records[(this.head + this.count++) % CAPACITY];
+    const record = this.next(now);
+    if (record === null) return;
     record.networkInterface = networkInterface;
     record.remote[0] = segment.src0;
     record.remote[1] = segment.src1;
@@ -61,6 +54,34 @@ export class ResetQueue {
     record.flags = hasAck ? Flag.RST : Flag.RST | Flag.ACK;
     record.seq = hasAck ? segment.ack : 0;
     record.ack = hasAck ? 0 : (segment.seq + segment.payloadLength + syn + fin) >>> 0;
+  }
+
+  /** Queues the reset that takes back a SYN which nobody has answered yet (RFC 9293 §3.10.7.4, SYN-RECEIVED). */
+  withdraw(tcb: Tcb, now: number): void {
+    const record = this.next(now);
+    if (record === null) return;
+    record.networkInterface = tcb.networkInterface;
+    record.remote.set(tcb.remoteWords);
+    record.localPort = tcb.localPort;
+    record.remotePort = tcb.remotePort;
+    record.reason = -1;
+    record.flags = Flag.RST;
+    record.seq = tcb.wireSeq(1);
+    record.ack = 0;
+  }
+
+  /** A record to fill, within the limits. */
+  private next(now: number): PendingReset | null {
+    if (now - this.windowMs >= 1000) {
+      this.windowMs = now;
+      this.sentInWindow = 0;
+    }
+    if (this.sentInWindow >= this.perSecond || this.count === CAPACITY) {
+      this.env.counters.RstRateLimited++;
+      return null;
+    }
+    this.sentInWindow++;
+    return this.records[(this.head + this.count++) % CAPACITY];
   }
 
   /** Writes the oldest queued reset; 0 when there is none. */

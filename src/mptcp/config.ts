@@ -31,6 +31,16 @@ export interface MptcpConfig extends TcpConfig {
   fastcloseRetries: number;
   /** Receive mappings kept per subflow at most. */
   maxMappings: number;
+  /**
+   * A first SYN that stays unanswered for so long is joined by one without MP_CAPABLE, from another port;
+   * one that is refused, at once. 0 = never (Linux: net.mptcp.syn_retrans_before_tcp_fallback, in SYNs).
+   */
+  plainSynMs: number;
+  /**
+   * What a network does to SYNs with MP_CAPABLE, or to payload, is remembered for so long; 0 = not at all
+   * (Linux: net.mptcp.blackhole_timeout).
+   */
+  blackholeTimeoutMs: number;
   /** Mappings carry 32 bits of the data sequence number, as iOS's do; Linux always sends 64. */
   shortSequence: boolean;
 }
@@ -51,5 +61,7 @@ export const MPTCP_DEFAULTS: MptcpConfig = {
   addAddrRetries: 5,
   fastcloseRetries: 3,
   maxMappings: 8_192,
+  plainSynMs: 400,
+  blackholeTimeoutMs: 3_600_000,
   shortSequence: false,
 };

@@ -26,6 +26,7 @@ import { DataSequence } from './data-sequence.ts';
 import { type Key, keyFrom } from './keys.ts';
 import type { FallbackInfo, MultipathInfo, MultipathOwner, PathOptions } from './observation.ts';
 import { PathManager } from './paths/path-manager.ts';
+import { RACE_FLOW, type SynRace } from './race.ts';
 import { LowestRtt } from './scheduler/lowest-rtt.ts';
 import type { Scheduler } from './scheduler/scheduler.ts';
 import { releaseSent, transmitConnection } from './send.ts';
@@ -88,7 +89,9 @@ export class MultipathConnection implements ByteStream {
   everMultiple = false;
   /** Data was sent or received on another subflow than the first. */
   hasSpread = false;
-  nextSubflowId = 0;
+  nextSubflowId = 1;
+  /** The first SYN of a client against one without MP_CAPABLE, until one is answered. */
+  race: SynRace | null = null;
   lonelyMs: number = Infinity;
 
   // The end.
@@ -219,6 +222,7 @@ export class MultipathConnection implements ByteStream {
   nextDeadline(): number {
     let earliest = Math.min(this.dataTimerMs, this.lonelyMs, this.orphanMs);
     earliest = Math.min(earliest, this.signals.nextDeadline(), this.paths.nextDeadline());
+    if (this.race !== null) earliest = Math.min(earliest, this.race.dueMs);
     if (this.fastclose !== null) earliest = Math.min(earliest, this.fastclose.deadlineMs);
     for (const subflow of this.subflows) {
       earliest = Math.min(earliest, subflow.tcb.nextDeadline(), subflow.suspectMs, subflow.removeMs);
@@ -232,6 +236,7 @@ export class MultipathConnection implements ByteStream {
   expire(now: number): void {
     for (const subflow of [...this.lingering]) expireTimers(subflow.tcb, now);
     for (const subflow of [...this.subflows]) expireSubflow(this, subflow, now);
+    this.race?.expire(now);
     if (this.dataTimerMs <= now) dataTimeout(this, now);
     if (this.fastclose !== null && this.fastclose.deadlineMs <= now) fastcloseTimeout(this, now);
     this.signals.expire(now, this.env.config.addAddrRetries);
@@ -293,11 +298,13 @@ export class MultipathConnection implements ByteStream {
   }
 
   flowOpened(requestId: number, localPort: number, now: number): boolean {
+    if (requestId === RACE_FLOW) return this.race?.flowOpened(localPort, now) ?? false;
     return this.paths.flowOpened(requestId, localPort, now);
   }
 
   flowFailed(requestId: number, now: number): void {
-    this.paths.flowFailed(requestId, now);
+    if (requestId === RACE_FLOW) this.race?.flowFailed();
+    else this.paths.flowFailed(requestId, now);
   }
 
   limitMtu(interfaceId: number, mtu: number): void {
@@ -412,6 +419,7 @@ export class MultipathConnection implements ByteStream {
   finish(reason: CloseReason): void {
     if (this.isDone) return;
     this.isDone = true;
+    this.race = null;
     this.paths.stop();
     this.signals.clear();
     this.owner.tokenDropped(this.localKey.token);

@@ -6,8 +6,10 @@
 import { PlainStream, type PlainStreamOptions, transmitAck } from '../tcp/index.ts';
 import { DssFlag, Mp, type Segment } from '../wire/index.ts';
 import type { MultipathConnection } from './connection.ts';
+import { payloadAltered } from './network-memory.ts';
 import type { FallbackInfo } from './observation.ts';
 import { dataAck } from './options-out.ts';
+import { raceWon } from './race.ts';
 import { ResetReason } from './reset-reason.ts';
 import { Stage, type Subflow } from './subflow.ts';
 import { drop } from './subflow-life.ts';
@@ -20,6 +22,19 @@ export const FALLBACK_CAUSES: Readonly<Record<string, { section: string; advice:
     section: '3.1',
     advice:
       'The server or a middlebox on the way does not speak Multipath TCP: its answer carried no MP_CAPABLE.',
+  },
+  'syn-unanswered': {
+    section: '3.1',
+    advice: 'The network loses SYNs with MP_CAPABLE, or the answers to them: a plain SYN was answered.',
+  },
+  'syn-refused': {
+    section: '3.1',
+    advice: 'A middlebox answers SYNs with MP_CAPABLE with a reset: a plain SYN was accepted.',
+  },
+  'network-remembered': {
+    section: '3.9.3',
+    advice:
+      'SYNs with MP_CAPABLE were lost or refused on this network not long ago (config.blackholeTimeoutMs).',
   },
   'ack-without-option': {
     section: '3.1',
@@ -220,6 +235,7 @@ export function fallBack(subflow: Subflow, options: FallbackOptions, now: number
     drop(connection, subflow);
     return false;
   }
+  raceWon(connection, subflow, now);
   const map = subflow.sendMap;
   const sendShift = map.count > 0 ? map.dsn(0) - map.ssn(0) : connection.dataNxt - dataEnd(subflow);
   const plain = new FallbackStream({
@@ -363,6 +379,7 @@ export function dataAckMissing(subflow: Subflow, segment: Segment, ack: number, 
 export function checksumFailed(subflow: Subflow, dsn: number, now: number): boolean {
   const counters = subflow.connection.env.counters;
   counters.DataCsumErr++;
+  payloadAltered(subflow, now);
   if (isSingle(subflow)) {
     counters.DSSCorruptionFallback++;
     fallBack(subflow, { cause: 'checksum', seenBy: 'local', failDsn: dsn }, now);
@@ -378,6 +395,7 @@ export function checksumFailed(subflow: Subflow, dsn: number, now: number): bool
 export function failReceived(subflow: Subflow, _segment: Segment, now: number): boolean {
   const connection = subflow.connection;
   connection.env.counters.MPFailRx++;
+  payloadAltered(subflow, now);
   if (isContiguous(subflow) && !hasUnplaceable(subflow)) {
     // RFC 8684 §3.7: "the receiver of an MP_FAIL MUST also respond with an MP_FAIL in the reverse direction"
     const failDsn = connection.receiveBuffer.next;

@@ -6,8 +6,9 @@ import { Timer } from '../tcp/index.ts';
 import { CapableFlag, Flag, Mp, type Segment } from '../wire/index.ts';
 import { fallBack } from './fallback.ts';
 import { joinHmac, keyFrom, sameBytes } from './keys.ts';
+import { optionsDropped } from './network-memory.ts';
 import { ResetReason } from './reset-reason.ts';
-import { Stage, type Subflow } from './subflow.ts';
+import { type PlainCause, Stage, type Subflow } from './subflow.ts';
 import { subflowActive } from './subflow-life.ts';
 
 const VERSION = 1;
@@ -28,6 +29,7 @@ function validFlags(flags: number): boolean {
 /** Options of a SYN or SYN/ACK. */
 export function synOptions(subflow: Subflow, segment: Segment, synAck: boolean): void {
   const connection = subflow.connection;
+  if (subflow.plainCause !== null) return;
   if (subflow.initial) {
     const local = connection.localKey;
     segment.mp = Mp.CAPABLE;
@@ -66,6 +68,7 @@ export function synAckReceived(subflow: Subflow, segment: Segment, now: number):
 function capableAnswered(subflow: Subflow, segment: Segment, now: number): boolean {
   const connection = subflow.connection;
   const counters = connection.env.counters;
+  if (subflow.plainCause !== null) return plainAnswered(subflow, subflow.plainCause, now);
   const valid =
     (segment.mp & Mp.CAPABLE) !== 0 &&
     segment.capableLength === 12 &&
@@ -78,11 +81,19 @@ function capableAnswered(subflow: Subflow, segment: Segment, now: number): boole
     return fallBack(subflow, { cause: 'syn-ack-without-option', seenBy: 'local' }, now);
   }
   counters.MPCapableSYNACKRX++;
+  connection.owner.networks.optionsPass(subflow.tcb.networkInterface.network);
   connection.checksum = connection.checksum || (segment.capableFlags & CapableFlag.CHECKSUM) !== 0;
   connection.remoteDeniesJoin = (segment.capableFlags & CapableFlag.NO_JOIN_TO_SOURCE) !== 0;
   connection.setRemoteKey(keyFrom(connection.env.entropy, segment.senderKeyHi, segment.senderKeyLo));
   connection.openWindow(1, segment.window);
   return true;
+}
+
+/** RFC 8684 §3.1: a SYN without MP_CAPABLE begins a regular TCP session. */
+function plainAnswered(subflow: Subflow, cause: PlainCause, now: number): boolean {
+  subflow.connection.owner.setEndpoints(subflow.tcb);
+  if (cause !== 'network-remembered') optionsDropped(subflow, now);
+  return fallBack(subflow, { cause, seenBy: 'local' }, now);
 }
 
 /**

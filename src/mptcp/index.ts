@@ -4,6 +4,7 @@ export { MPTCP_DEFAULTS, type MptcpConfig } from './config.ts';
 export { MultipathConnection } from './connection.ts';
 export { FALLBACK_CAUSES } from './fallback.ts';
 export { validCapableSyn } from './handshake.ts';
+export { NetworkMemory, type NetworkRecord } from './network-memory.ts';
 export type {
   FallbackInfo,
   FlowRequest,

@@ -9,6 +9,7 @@ import type {
   StreamOwner,
   Tcb,
 } from '../tcp/index.ts';
+import type { NetworkMemory } from './network-memory.ts';
 
 /** A way a connection may go: a local interface and, where it differs, an address of the peer. */
 export interface PathOptions {
@@ -69,6 +70,8 @@ export type Notice =
 
 /** The host's Connection, as the multipath connection sees it. */
 export interface MultipathOwner extends StreamOwner {
+  /** What the host knows of the networks it is on. */
+  readonly networks: NetworkMemory;
   /** Creates and registers a TCP block; null when the interface has gone or no port is free. */
   createTcb(options: {
     env: Environment;
@@ -81,6 +84,8 @@ export interface MultipathOwner extends StreamOwner {
     now: number;
   }): Tcb | null;
   tcbReleased(tcb: Tcb): void;
+  /** The SYN of a block in SYN-SENT is not wanted any more: a peer that has it should forget it. */
+  withdraw(tcb: Tcb, now: number): void;
   interfaceFor(id: number): NetworkInterface | null;
   /** True when the request was passed on and an answer will come; false: choose a port yourself. */
   requestFlow(request: FlowRequest): boolean;

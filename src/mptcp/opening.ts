@@ -6,9 +6,11 @@ import { type NetworkInterface, openPassive, type Tcb } from '../tcp/index.ts';
 import type { Segment } from '../wire/index.ts';
 import type { MultipathConnection } from './connection.ts';
 import { joinHmac } from './keys.ts';
+import { knownOf } from './network-memory.ts';
 import type { PathOptions } from './observation.ts';
+import { SynRace } from './race.ts';
 import { ResetReason } from './reset-reason.ts';
-import { type JoinState, Subflow } from './subflow.ts';
+import { type JoinState, type PlainCause, Subflow } from './subflow.ts';
 
 /** Where a subflow runs. */
 export interface SubflowEndpoint {
@@ -26,6 +28,7 @@ interface NewSubflow {
   name?: string;
   backup?: boolean;
   cost?: number;
+  plainCause?: PlainCause;
 }
 
 /** Active open. */
@@ -36,10 +39,18 @@ export function openFirst(
 ): void {
   const first = options.paths[0];
   connection.owner.tokenChosen(connection.localKey.token);
+  const known = knownOf(connection, options.networkInterface, now);
+  connection.checksum ||= known.altersPayload;
   const subflow = addSubflow(
     connection,
     options,
-    { ...first, initial: true, join: null, localAddressId: 0 },
+    {
+      ...first,
+      initial: true,
+      join: null,
+      localAddressId: 0,
+      ...(known.dropsOptions ? { plainCause: 'network-remembered' } : {}),
+    },
     now,
   );
   if (subflow === null) {
@@ -49,6 +60,8 @@ export function openFirst(
   connection.paths.localId(options.networkInterface.id);
   connection.paths.plan(options.paths, options.remote, subflow);
   connection.owner.setEndpoints(subflow.tcb);
+  if (subflow.plainCause !== null) connection.env.counters.MPCapableSYNTXDisabled++;
+  else if (connection.env.config.plainSynMs > 0) connection.race = new SynRace(connection, subflow, now);
   subflow.tcb.open(now);
 }
 
@@ -142,7 +155,8 @@ export function addSubflow(
 ): Subflow | null {
   const subflow = new Subflow({
     connection: connection,
-    id: connection.nextSubflowId,
+    // Of several initial ones only one lives on.
+    id: options.initial ? 0 : connection.nextSubflowId,
     name: options.name ?? endpoint.networkInterface.name,
     initial: options.initial,
     localAddressId: options.localAddressId,
@@ -150,13 +164,14 @@ export function addSubflow(
     backup: options.backup ?? false,
     cost: options.cost ?? 0,
     join: options.join,
+    plainCause: options.plainCause ?? null,
   });
   const { networkInterface, localPort, remoteWords, remotePort } = endpoint;
   const extension = subflow;
   const place = { networkInterface, localPort, remoteWords, remotePort };
   const tcb = connection.owner.createTcb({ env: connection.env, ...place, extension, now });
   if (tcb === null) return null;
-  connection.nextSubflowId++;
+  if (!options.initial) connection.nextSubflowId++;
   subflow.tcb = tcb;
   tcb.noDelay = connection.noDelay;
   connection.subflows.push(subflow);

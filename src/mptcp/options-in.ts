@@ -10,6 +10,7 @@ import { fastcloseReceived } from './close.ts';
 import { dataAcknowledged, dataFinReceived } from './data-level.ts';
 import { dataAckMissing, failReceived, infiniteMappingReceived, mappingTaken } from './fallback.ts';
 import { preEstablishedAcknowledged, synAckReceived, thirdAckReceived } from './handshake.ts';
+import { payloadAltered } from './network-memory.ts';
 import { placeStaged } from './receive.ts';
 import { MapResult } from './receive-map.ts';
 import { RESET_REASON_TEXT, ResetReason } from './reset-reason.ts';
@@ -56,7 +57,7 @@ export function processOptions(
 }
 
 /** A valid RST: its MPTCP options, before the TCP connection ends. */
-export function processReset(subflow: Subflow, segment: Segment): void {
+export function processReset(subflow: Subflow, segment: Segment, now: number): void {
   const connection = subflow.connection;
   if ((segment.mp & Mp.TCPRST) !== 0) {
     connection.env.counters.MPRstRx++;
@@ -65,8 +66,12 @@ export function processReset(subflow: Subflow, segment: Segment): void {
       text: RESET_REASON_TEXT[segment.rstReason] ?? `reason ${segment.rstReason}`,
     };
   }
-  if ((segment.mp & Mp.FASTCLOSE) !== 0) fastcloseReceived(subflow, segment);
-  else if ((segment.mp & Mp.FAIL) !== 0) connection.env.counters.MPFailRx++;
+  if ((segment.mp & Mp.FASTCLOSE) !== 0) {
+    fastcloseReceived(subflow, segment);
+  } else if ((segment.mp & Mp.FAIL) !== 0) {
+    connection.env.counters.MPFailRx++;
+    payloadAltered(subflow, now);
+  }
 }
 
 /** RFC 8684 §3.1: the data parameters of MP_CAPABLE are a mapping of the first data. */

@@ -5,6 +5,7 @@
 import { type CloseReason, expireTimers, Ready, State } from '../tcp/index.ts';
 import type { MultipathConnection } from './connection.ts';
 import { unmappedTimeout } from './fallback.ts';
+import { raceWon } from './race.ts';
 import { ResetReason } from './reset-reason.ts';
 import { Stage, type Subflow } from './subflow.ts';
 import { probeSuspected, suspect } from './suspicion.ts';
@@ -15,6 +16,7 @@ const SUBFLOW_KEEPALIVE_PROBES = 5;
 /** The first subflow's handshake is complete on connection side. */
 export function initialEstablished(connection: MultipathConnection, subflow: Subflow, now: number): void {
   subflow.stage = Stage.ACTIVE;
+  raceWon(connection, subflow, now);
   afterEstablished(connection, subflow, now);
   connection.owner.streamReady(Ready.CONNECTED | Ready.WRITABLE);
   connection.owner.notice({ type: 'subflow', subflow: subflow.info() });
@@ -130,7 +132,7 @@ export function subflowClosed(
   const text = subflow.peerReset === null ? reason.text : `${reason.text}: ${subflow.peerReset.text}`;
   if (!neverOpened) connection.owner.notice({ type: 'subflowclose', subflow: subflow.info(), reason: text });
   if (subflow.initial && neverOpened) {
-    connection.finish(reason);
+    if (!connection.race?.outlives(subflow, reason, now)) connection.finish(reason);
     return;
   }
   if (!connection.confirmed && connection.client && connection.subflows.length === 0) {

@@ -49,6 +49,9 @@ export interface JoinState {
   thirdAcks: number;
 }
 
+/** Why the SYN of a first subflow carries no MP_CAPABLE: keys of the table in mptcp/fallback. */
+export type PlainCause = 'syn-unanswered' | 'syn-refused' | 'network-remembered';
+
 export interface SubflowOptions {
   connection: MultipathConnection;
   id: number;
@@ -60,6 +63,7 @@ export interface SubflowOptions {
   backup: boolean;
   cost: number;
   join: JoinState | null;
+  plainCause: PlainCause | null;
 }
 
 export class Subflow implements Extension, Path {
@@ -71,6 +75,7 @@ export class Subflow implements Extension, Path {
   readonly initial: boolean;
   readonly cost: number;
   readonly join: JoinState | null;
+  readonly plainCause: PlainCause | null;
   /** Set when the TCP block has been made. */
   tcb!: Tcb;
   localAddressId: number;
@@ -133,6 +138,7 @@ export class Subflow implements Extension, Path {
     this.localBackup = options.backup;
     this.cost = options.cost;
     this.join = options.join;
+    this.plainCause = options.plainCause;
     this.receiveMap = new ReceiveMap(options.connection.env.config.maxMappings);
   }
 
@@ -217,8 +223,8 @@ export class Subflow implements Extension, Path {
     return processOptions(this, segment, ssn, ack, now);
   }
 
-  resetReceived(segment: Segment, _now: number): void {
-    processReset(this, segment);
+  resetReceived(segment: Segment, now: number): void {
+    processReset(this, segment, now);
   }
 
   established(now: number): void {

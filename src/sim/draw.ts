@@ -37,6 +37,8 @@ export interface Traits {
   freezes: boolean;
   /** Paths that take MPTCP options out. */
   middleboxes: boolean;
+  /** Paths that lose or refuse SYNs, or the answers to them, for their MPTCP option. */
+  synBoxes: boolean;
   smallBuffers: boolean;
   oddMtu: boolean;
   narrowPaths: boolean;
@@ -76,6 +78,7 @@ function drawTraits(random: RandomStream): Traits {
     doom: trouble(0.04),
     freezes: trouble(0.1),
     middleboxes: trouble(0.1),
+    synBoxes: chance(random.fork('syn boxes'), 0.08),
     jitter: chance(random, 0.3),
     smallBuffers: chance(random, 0.2),
     oddMtu: chance(random, 0.3),
@@ -168,7 +171,7 @@ function drawPath(
     backward,
     reportsMtu: chance(random, 0.7),
     loseFirst: { forward: drawFirstLosses(random, traits), backward: drawFirstLosses(random, traits) },
-    middleboxes: drawMiddleboxes(random, traits),
+    middleboxes: [...drawMiddleboxes(random, traits), ...drawSynBoxes(random, traits, options.index)],
   };
 }
 
@@ -206,6 +209,18 @@ function drawMiddleboxes(random: RandomStream, traits: Traits): MiddleboxPlan[] 
   const backward: MiddleboxPlan = { type: 'strip', match: { ...match, direction: 'backward' } };
   if (chance(random, 0.5)) return [forward, backward];
   return chance(random, 0.5) ? [forward] : [backward];
+}
+
+function drawSynBoxes(random: RandomStream, traits: Traits, path: number): MiddleboxPlan[] {
+  const own = random.fork(`syn box ${path}`);
+  if (!traits.synBoxes || chance(own, 0.3)) return [];
+  const type = pick(own, ['drop', 'drop', 'reset'] as const);
+  const answers = type === 'drop' && chance(own, 0.5);
+  const match = answers
+    ? ({ direction: 'backward', kind: 'syn-ack', subtypes: [] } as const)
+    : ({ direction: 'forward', kind: 'syn', subtypes: [] } as const);
+  if (chance(own, 0.6)) return [{ type, match }];
+  return [{ type, match: { ...match, probability: between(own, 0.2, 0.9) } }];
 }
 
 function drawFirstLosses(random: RandomStream, traits: Traits): FirstLosses {

@@ -63,7 +63,6 @@ export class World {
   private readonly calls: (() => void)[] = [];
   private readonly pathByAddresses: Map<string, PathRun> = new Map();
   private readonly listeners: Map<string, Listener> = new Map();
-  private readonly expected: Map<string, ConnectionRun> = new Map();
   private readonly portsOpened: number[] = [];
   private turnsAtInstant = 0;
   private instantMs = -1;
@@ -347,8 +346,6 @@ export class World {
     );
     run.openedMs = nowMs;
     run.client.attach(connection, nowMs);
-    const { address, port } = connection.local;
-    this.expected.set(`${plan.server}:${plan.port}/${address}:${port}`, run);
     this.watch.opened(run, nowMs);
     if (plan.clientApplication.finish === 'abort') this.queue.schedule(nowMs, EventKind.WAKE, run.index, 0);
     driver.requestTurn(0);
@@ -385,7 +382,12 @@ export class World {
   private accept(driver: HostDriver, connection: Connection, nowMs: number): void {
     const { address, port } = connection.remote;
     const run =
-      this.expected.get(`${driver.index}:${connection.local.port}/${address}:${port}`) ??
+      this.connections.findLast(one => {
+        // A plain SYN from another port may have overtaken the first: where the client is now counts.
+        const local = one.client.connection?.local;
+        if (local?.address !== address || local.port !== port) return false;
+        return one.plan.server === driver.index && one.plan.port === connection.local.port;
+      }) ??
       this.connections.find(one => this.isTranslated(one) && one.plan.port === connection.local.port);
     if (run === undefined || run.server.connection !== undefined) {
       this.fail({ oracle: 'news', message: `accepted what nobody opened, from ${address}:${port}` });

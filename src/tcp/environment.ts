@@ -27,6 +27,8 @@ export interface NetworkInterface {
   readonly gsoMax: number;
   /** TCP checksums are neither computed nor verified. */
   readonly checksumOffload: boolean;
+  /** Names the network behind it: what middleboxes there do is remembered by it. */
+  readonly network: string;
   /** False once the address has gone. */
   up: boolean;
 }

@@ -99,12 +99,16 @@ const tooBig = (family: 4 | 6, mtu: number) =>
   family === 4 ? { type: 3, code: 4, word: mtu } : { type: 2, code: 0, word: mtu };
 
 for (const family of [4, 6] as const) {
-  test(`IPv${family}: port unreachable ends an attempt at once`, () => {
+  test(`IPv${family}: port unreachable ends an attempt at once, with the option and without`, () => {
     const w = world(family);
     const [syn] = packets(w.client, 0);
     deliver(w.client, [icmp(syn, portUnreachable[family])], 1);
+    assert.equal(w.connection.error, null);
+    const [plainSyn, ...others] = packets(w.client, 1);
+    assert.deepEqual(others, []);
+    deliver(w.client, [icmp(plainSyn, portUnreachable[family])], 2);
     assert.equal(w.connection.error, 'ECONNREFUSED');
-    assert.deepEqual(packets(w.client, 1), []);
+    assert.deepEqual(packets(w.client, 2), []);
   });
 
   test(`IPv${family}: no route does not end an attempt, but names what it died of`, () => {

@@ -11,12 +11,7 @@ interface Gap {
   readonly reason: string;
 }
 
-const RACE = 'no plain SYN is raced yet when one with MP_CAPABLE is not answered, or answered with a RST';
-
 const GAPS: readonly Gap[] = [
-  { row: '5', reason: RACE },
-  { row: '6', reason: RACE },
-  { row: '29g', variant: 'SYN', reason: RACE },
   {
     row: '7',
     only: ({ paths, variant }) => paths === 1 || variant.name.startsWith('from the start'),
