@@ -56,7 +56,7 @@ export class ResetQueue {
     record.ack = hasAck ? 0 : (segment.seq + segment.payloadLength + syn + fin) >>> 0;
   }
 
-  /** Queues the reset that takes back a SYN which nobody has answered yet (RFC 9293 §3.10.7.4, SYN-RECEIVED). */
+  /** Queues the reset that takes back a SYN which nobody has answered yet. */
   withdraw(tcb: Tcb, now: number): void {
     const record = this.next(now);
     if (record === null) return;

@@ -387,8 +387,7 @@ export class World {
         const local = one.client.connection?.local;
         if (local?.address !== address || local.port !== port) return false;
         return one.plan.server === driver.index && one.plan.port === connection.local.port;
-      }) ??
-      this.connections.find(one => this.isTranslated(one) && one.plan.port === connection.local.port);
+      }) ?? this.connections.find(one => this.isTranslated(one) && one.plan.port === connection.local.port);
     if (run === undefined || run.server.connection !== undefined) {
       this.fail({ oracle: 'news', message: `accepted what nobody opened, from ${address}:${port}` });
       return;
