@@ -271,8 +271,7 @@ export const HANDSHAKE_RULES: readonly Rule[] = [
     level: 'text',
     section: '3.1',
     asks: 'SYNs without an answer: in the end one without the option',
-    here: 'the option stays on all of them',
-    reason: 'not done yet',
+    here: 'after 400 ms, or a reset, one sets out from another port; the first answer counts, [mptcp/race.ts]',
   },
   {
     id: 'J1',

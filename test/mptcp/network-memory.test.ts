@@ -26,7 +26,7 @@ function connect(world: World, path = 0): { connection: Connection; syns: Segmen
 const lossyFor = (match: (s: Segment) => boolean): Rule =>
   first(Infinity, (s, p) => p.path === 0 && match(s));
 
-test('a network that drops the option is remembered for an hour, and no other', () => {
+test('H4b: a network that drops the option is remembered for an hour, and no other', () => {
   const world = new World({ paths: 2 });
   world.rules.push(lossyFor(isCapableSyn));
   connect(world);

@@ -71,7 +71,7 @@ function leavesNothing(world: World): void {
   assert.deepEqual(released, used);
 }
 
-test('a SYN that vanishes with its option costs 400 ms, and the connection is TCP from another port', () => {
+test('C9, H4a: a SYN that vanishes with its option costs 400 ms, and the connection is TCP from another port', () => {
   const world = new World();
   world.rules.push(drop(isCapableSyn));
   assert.equal(connectedAfter(world), 400 + ROUND_TRIP_MS);
@@ -140,7 +140,7 @@ test('both are answered, one right behind the other: the first wins', () => {
   }
 });
 
-test('a SYN reset for its option: the plain one sets out at once', () => {
+test('C9, H4a: a SYN reset for its option: the plain one sets out at once', () => {
   const world = new World();
   world.rules.push(refusing(world));
   assert.equal(connectedAfter(world), 2 * ROUND_TRIP_MS);
