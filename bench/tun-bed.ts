@@ -51,7 +51,6 @@ export class Namespaces {
       ip('netns', 'add', name);
       ip('-n', name, 'link', 'set', 'lo', 'up');
     }
-    ip('-n', this.first, ...'mptcp limits set subflows 8 add_addr_accepted 8'.split(' '));
   }
 
   /** A veth pair between the two, without offload if told so; a new one each time. */

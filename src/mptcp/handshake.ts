@@ -129,7 +129,7 @@ function capableConfirmed(subflow: Subflow, segment: Segment, now: number): bool
   connection.checksum = connection.checksum || (segment.capableFlags & CapableFlag.CHECKSUM) !== 0;
   connection.remoteDeniesJoin = (segment.capableFlags & CapableFlag.NO_JOIN_TO_SOURCE) !== 0;
   connection.setRemoteKey(keyFrom(connection.env.entropy, segment.senderKeyHi, segment.senderKeyLo));
-  connection.openWindow(1, segment.window * 2 ** subflow.tcb.sndScale);
+  connection.openWindow(1, segment.window << subflow.tcb.sndScale);
   // A client may join only once it has seen a DSS: where neither side has data yet, an acknowledgement is
   // one.
   if (segment.payloadLength === 0) {

@@ -105,7 +105,7 @@ function dataSequenceSignal(
     const dataAck = wide
       ? sequence.from64(segment.dataAckHi, segment.dataAckLo)
       : sequence.from32(segment.dataAckLo, connection.dataUna);
-    dataAcknowledged(connection, dataAck, segment.window * 2 ** subflow.tcb.sndScale, now);
+    dataAcknowledged(connection, dataAck, segment.window << subflow.tcb.sndScale, now);
   }
   if ((flags & DssFlag.MAP) !== 0) return mapping(subflow, segment, ssn, now);
   return true;

@@ -77,7 +77,7 @@ function inSlowStart(tcb: Tcb): boolean {
 function updateWindow(tcb: Tcb, segment: Segment, ssn: number, ack: number): void {
   if (ack < tcb.sndUna) return;
   // The window of a SYN is never scaled (RFC 7323 §2.2).
-  const window = (segment.flags & Flag.SYN) !== 0 ? segment.window : segment.window * 2 ** tcb.sndScale;
+  const window = (segment.flags & Flag.SYN) !== 0 ? segment.window : segment.window << tcb.sndScale;
   const newer = tcb.sndWl1 < ssn || (tcb.sndWl1 === ssn && tcb.sndWl2 <= ack);
   if (!newer && !(ack >= tcb.sndWl2 && ack + window > tcb.sndWl2 + tcb.sndWnd)) return;
   // Opened: what waits is sent now. A rest too small to use leaves the timer, which will override

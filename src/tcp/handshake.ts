@@ -113,7 +113,7 @@ function establish(tcb: Tcb, segment: Segment, ack: number, now: number): void {
   tcb.progressMs = now;
   tcb.sndWl2 = ack;
   if ((segment.flags & Flag.SYN) === 0) {
-    tcb.sndWnd = segment.window * 2 ** tcb.sndScale;
+    tcb.sndWnd = segment.window << tcb.sndScale;
     tcb.maxSndWnd = tcb.sndWnd;
     tcb.sndWl1 = tcb.unwrapSeq(segment.seq);
   }

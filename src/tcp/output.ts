@@ -289,7 +289,7 @@ function prepare(tcb: Tcb, flags: number, ssn: number, now: number): void {
   segment.ack = (flags & Flag.ACK) !== 0 ? (tcb.irs + tcb.rcvNxt) >>> 0 : 0;
   if ((flags & Flag.SYN) !== 0) return;
   segment.window = tcb.extension.offerWindow(tcb.rcvScale, 2 * tcb.rcvMss);
-  tcb.rcvEdge = Math.max(tcb.rcvEdge, tcb.rcvNxt + segment.window * 2 ** tcb.rcvScale);
+  tcb.rcvEdge = Math.max(tcb.rcvEdge, tcb.rcvNxt + (segment.window << tcb.rcvScale));
   if (tcb.timestamps) {
     segment.hasTimestamps = true;
     segment.tsVal = tcb.timestamp(now);

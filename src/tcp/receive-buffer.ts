@@ -46,7 +46,7 @@ export class ReceiveBuffer {
    * only when it is worth a segment: at least `minStepBytes` or half the buffer (RFC 9293 §3.8.6.2.2).
    */
   offer(scale: number, minStepBytes: number): number {
-    const unit = 2 ** scale;
+    const unit = 1 << scale;
     const offered = Math.max(0, this.rightEdge - this.next);
     const possible = this.windowBytes;
     // RFC 7323 §2.4: when less than one unit has arrived, the receiver "will have to either advertise a new

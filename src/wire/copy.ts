@@ -1,7 +1,8 @@
 /**
  * Copying bytes between buffers without making a view of them: `target.set(source.subarray(a, b))` is
  * quick, but costs 100 bytes of garbage a call, more than all else a packet needs. So wire-size packets
- * are copied in 32-bit words through remembered views; long ranges, where it no longer matters, by `set`.
+ * are copied in 32-bit words through remembered views, or by `set` where the view of the last copy serves
+ * again; long ranges, where it no longer matters, by `set`.
  */
 import { LITTLE_ENDIAN, wordsOf, wordsReach } from './word-view.ts';
 
@@ -27,10 +28,28 @@ export function copyBytes(
     wordsReach(from, fromOffset + length) &&
     wordsReach(to, toOffset + length)
   ) {
-    copyWords(from, fromOffset, to, toOffset, length);
+    const view = repeatedRange(from, fromOffset, length);
+    if (view === undefined) copyWords(from, fromOffset, to, toOffset, length);
+    else to.set(view, toOffset);
   } else {
     to.set(from.subarray(fromOffset, fromOffset + length), toOffset);
   }
+}
+
+/**
+ * A view of a range that is copied from for the second time in a row, and for as long as nothing else is: the
+ * payloads of full-size packets lie at one place of one buffer.
+ */
+function repeatedRange(from: Uint8Array, offset: number, length: number): Uint8Array | undefined {
+  if (from === lastFrom && offset === lastOffset && length === lastLength) {
+    lastView ??= from.subarray(offset, offset + length);
+    return lastView;
+  }
+  lastFrom = from;
+  lastOffset = offset;
+  lastLength = length;
+  lastView = undefined;
+  return undefined;
 }
 
 /** Words are written aligned; where the source is not, each is joined from two (on the usual, little-endian
@@ -108,6 +127,10 @@ function copyShifted(
   }
 }
 
+let lastFrom: Uint8Array | undefined;
+let lastOffset = 0;
+let lastLength = 0;
+let lastView: Uint8Array | undefined;
 /** Below this a byte loop is as quick. */
 const WORDS_FROM_BYTES = 32;
 /** From here on, 100 bytes of garbage are little beside the payload, and `set` many times as quick. */

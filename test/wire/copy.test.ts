@@ -47,6 +47,20 @@ describe('copyBytes', () => {
     );
   });
 
+  it('copies what the source holds now, from one place again and again and from places in turn', () => {
+    const buffers = [new Uint8Array(3000), new Uint8Array(3000)];
+    const to = new Uint8Array(2000);
+    const places = [100, 100, 100, 104, 104, 100, 100].flatMap(offset =>
+      [1400, 1400, 1396].map(n => [offset, n]),
+    );
+    for (const [turn, [offset, length]] of [...places, ...places].entries()) {
+      const from = buffers[turn < places.length ? 0 : turn % 2];
+      from.fill(turn + 1);
+      copyBytes(from, offset, to, 8, length);
+      assert.deepEqual(to.subarray(8, 8 + length), new Uint8Array(length).fill(turn + 1));
+    }
+  });
+
   it('moves overlapping bytes within one array', () => {
     const data = numbered(500);
     const expected = data.slice();
