@@ -1,9 +1,12 @@
-// Drives the kernel's sockets in a network namespace: starts kernel_peer.py there and talks to it in lines of JSON.
+// Drives the kernel's sockets in a network namespace: has kernel_peer.py fork itself there and talks to the fork in
+// lines of JSON.
 //
-// Decides: that a peer is one process for any number of sockets, ended by the end of its standard input or, if need
-// be, by its process id.
+// Decides: that a peer is one process for any number of sockets, ended by the end of its connection or, if need be, by
+// its process id; and that Python is started once for all peers of a test file, since its start is half of what a bed
+// takes.
 
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { createServer, type Server, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
@@ -45,19 +48,22 @@ export interface ReceiveOptions {
 
 /** The kernel's sockets in one namespace. */
 export class KernelPeer {
-  readonly #child: ChildProcessWithoutNullStreams;
   readonly #waiting: Map<number, { resolve(value: never): void; reject(error: Error): void }> = new Map();
+  readonly #connected: Promise<Fork>;
   #nextId = 1;
-  #errors = '';
+  #ended = false;
 
   constructor(namespace: string) {
-    this.#child = spawn('ip', ['netns', 'exec', namespace, 'python3', SCRIPT]);
-    this.#child.stderr.on('data', (chunk: Buffer) => {
-      this.#errors += chunk.toString();
-    });
-    createInterface({ input: this.#child.stdout }).on('line', line => this.#answer(JSON.parse(line)));
-    this.#child.on('exit', () => this.#failAll());
-    this.#child.stdin.on('error', () => {});
+    parent ??= new Parent();
+    this.#connected = parent.fork(namespace);
+    this.#connected.then(
+      ({ socket, lines }) => {
+        lines.on('line', line => this.#answer(JSON.parse(line)));
+        socket.on('error', () => {});
+        socket.on('close', () => this.#failAll());
+      },
+      () => {},
+    );
   }
 
   async listen(options: SocketOptions): Promise<{ port: number; accept(): Promise<KernelSocket> }> {
@@ -83,20 +89,23 @@ export class KernelPeer {
     return this.command('sysctl', { values });
   }
 
-  command<T>(op: string, parameters: Record<string, unknown>): Promise<T> {
+  async command<T>(op: string, parameters: Record<string, unknown>): Promise<T> {
+    const { socket } = await this.#connected;
     const id = this.#nextId++;
     return new Promise<T>((resolve, reject) => {
+      if (this.#ended) return reject(goneError());
       this.#waiting.set(id, { resolve, reject });
-      this.#child.stdin.write(`${JSON.stringify({ id, op, ...parameters })}\n`);
+      socket.write(`${JSON.stringify({ id, op, ...parameters })}\n`);
     });
   }
 
   async close(): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
-    const exited = new Promise(resolve => this.#child.once('exit', resolve));
-    this.#child.stdin.end();
-    const limit = setTimeout(() => this.#child.kill('SIGKILL'), 1000);
-    await exited;
+    const { socket, pid } = await this.#connected;
+    if (this.#ended) return;
+    const closed = new Promise(resolve => socket.once('close', resolve));
+    socket.end();
+    const limit = setTimeout(() => process.kill(pid, 'SIGKILL'), 1000);
+    await closed;
     clearTimeout(limit);
   }
 
@@ -108,10 +117,65 @@ export class KernelPeer {
   }
 
   #failAll(): void {
-    for (const { reject } of this.#waiting.values()) {
-      reject(new PeerError(`the kernel's peer process has ended ${this.#errors}`, undefined));
-    }
+    this.#ended = true;
+    for (const { reject } of this.#waiting.values()) reject(goneError());
     this.#waiting.clear();
+  }
+}
+
+function goneError(): PeerError {
+  return new PeerError(`the kernel's peer process has ended ${parent?.errors}`, undefined);
+}
+
+/** A forked process, and the connection to it. */
+interface Fork {
+  readonly pid: number;
+  readonly socket: Socket;
+  readonly lines: ReturnType<typeof createInterface>;
+}
+
+/** The Python process that all peers are forked from. It does not keep this process alive, and ends with it. */
+class Parent {
+  errors = '';
+  readonly #child: ChildProcessWithoutNullStreams;
+  readonly #door: Server;
+  /** An abstract name, which goes with the process; at full length, for some versions of Node fill it up. */
+  readonly #name: string = `mptcp-test-${process.pid}`.padEnd(107, '-');
+  readonly #expected: Map<number, (fork: Fork) => void> = new Map();
+  #forks = 0;
+
+  constructor() {
+    this.#child = spawn('python3', ['-I', SCRIPT]);
+    this.#child.stderr.on('data', (chunk: Buffer) => {
+      this.errors += chunk.toString();
+    });
+    this.#child.stdin.on('error', () => {});
+    this.#child.unref();
+    for (const pipe of [this.#child.stdin, this.#child.stdout, this.#child.stderr]) (pipe as Socket).unref();
+    this.#door = createServer(socket => this.#welcome(socket));
+    this.#door.listen(`\0${this.#name}`).unref();
+  }
+
+  fork(namespace: string): Promise<Fork> {
+    const key = ++this.#forks;
+    return new Promise((resolve, reject) => {
+      const limit = setTimeout(() => reject(goneError()), START_LIMIT_MS);
+      this.#expected.set(key, fork => {
+        clearTimeout(limit);
+        resolve(fork);
+      });
+      this.#child.stdin.write(`${JSON.stringify({ namespace, key, socket: this.#name })}\n`);
+    });
+  }
+
+  /** The first line of a fork says which it is. */
+  #welcome(socket: Socket): void {
+    const lines = createInterface({ input: socket });
+    lines.once('line', line => {
+      const { key, pid } = JSON.parse(line) as { key: number; pid: number };
+      this.#expected.get(key)?.({ pid, socket, lines });
+      this.#expected.delete(key);
+    });
   }
 }
 
@@ -164,3 +228,5 @@ export class KernelSocket {
 
 /** Python is not built: it lies beside the source of this file, three folders above what is built of it. */
 const SCRIPT: string = fileURLToPath(new URL('../../../test/interop/kernel_peer.py', import.meta.url));
+const START_LIMIT_MS = 10_000;
+let parent: Parent | undefined;

@@ -1,15 +1,19 @@
-# The kernel's side of an interoperability test: real sockets, driven by one JSON command a line on standard input,
-# one JSON answer a line on standard output. Each command runs in a thread of its own, so that a transfer does not
-# keep another from being asked for. See kernel-peer.ts for the other side.
+# The kernel's side of an interoperability test: real sockets, driven by one JSON command a line, one JSON answer a line.
+# Started once by whoever tests, and forked for each network namespace: standard input names the namespaces, commands
+# come over a socket of the fork's own. Each command runs in a thread of its own, so that a transfer does not keep
+# another from being asked for. See kernel-peer.ts for the other side.
 
+import ctypes
 import hashlib
 import json
 import os
+import signal
 import socket
 import struct
 import sys
 import threading
 import time
+import traceback
 
 IPPROTO_MPTCP = 262
 SOL_TCP = 6
@@ -199,7 +203,7 @@ def sysctl(command):
 commands = {f.__name__: f for f in [listen, accept, connect, send, receive, sink, flood, echo, shutdown, close, info, counters, sysctl]}
 
 
-def run(command):
+def run(command, answers):
     try:
         answer = {"id": command["id"], "ok": commands[command["op"]](command)}
     except OSError as error:
@@ -207,10 +211,31 @@ def run(command):
     except Exception as error:  # noqa: BLE001 - told to the test, which fails
         answer = {"id": command["id"], "error": repr(error)}
     with lock:
-        sys.stdout.write(json.dumps(answer) + "\n")
-        sys.stdout.flush()
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
 
 
+def serve(order):
+    """Commands in one namespace, until the other end hangs up."""
+    control = socket.socket(socket.AF_UNIX)
+    control.connect("\0" + order["socket"])
+    answers = control.makefile("w")
+    answers.write(json.dumps({"key": order["key"], "pid": os.getpid()}) + "\n")
+    answers.flush()
+    with open("/run/netns/" + order["namespace"]) as namespace:
+        if libc.setns(namespace.fileno(), CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), "setns")
+    for line in control.makefile("r"):
+        threading.Thread(target=run, args=(json.loads(line), answers), daemon=True).start()
+
+
+CLONE_NEWNET = 0x40000000
+libc = ctypes.CDLL(None, use_errno=True)
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 for line in sys.stdin:
-    threading.Thread(target=run, args=(json.loads(line),), daemon=True).start()
-os._exit(0)
+    if os.fork() == 0:
+        try:
+            serve(json.loads(line))
+        except Exception:  # noqa: BLE001 - told to the test, which fails
+            traceback.print_exc()
+        os._exit(0)
