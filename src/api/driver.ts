@@ -76,14 +76,15 @@ export class Driver<H extends DrivenHost = Host> {
     return this.#nowMs;
   }
 
-  /** Gives the host an interface with this link behind it; returns the interface's id. */
-  attach(link: Link): number {
+  /** Gives the host an interface with this link behind it, on a network of that name; returns its id. */
+  attach(link: Link, network?: string): number {
     const id = this.host.addInterface({
       address: link.address.replace(/%.*$/, ''),
       name: link.name,
       mtu: link.mtu,
       gsoMax: link.gsoMax,
       checksumOffload: link.checksumOffload,
+      ...(network === undefined ? {} : { network }),
     });
     this.#links.set(id, link);
     link.attach(this.#sinkFor(id));

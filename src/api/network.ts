@@ -11,6 +11,7 @@ import { UdpLink } from '../link/index.ts';
 import { type AddressLister, type LocalAddress, localAddresses } from './addresses.ts';
 import { Alarm, monotonicMs, wallClockMs } from './clock.ts';
 import type { Driver, PortObserver } from './driver.ts';
+import { type NetworkNamer, networkName } from './gateways.ts';
 import type { TunAddresses } from './tun-addresses.ts';
 
 /** A local address in use. */
@@ -38,6 +39,7 @@ export interface NetworkOptions {
   readonly mtu?: number;
   /** Tests hand in their own. */
   readonly addresses?: AddressLister;
+  readonly nameNetwork?: NetworkNamer;
   /** Links lead through TUN devices instead of UDP sockets. */
   readonly tun?: TunAddresses;
   /** Puts a recorder around a link. */
@@ -55,6 +57,7 @@ export class Network implements PortObserver {
   readonly #record: (link: PortedLink) => PortedLink;
   readonly #onIdle: (() => void) | undefined;
   readonly #list: AddressLister;
+  readonly #nameNetwork: NetworkNamer;
   readonly #byAddress: Map<string, NetworkInterface> = new Map();
   readonly #byId: Map<number, NetworkInterface> = new Map();
   readonly #owners: Map<string, PortOwner> = new Map();
@@ -71,6 +74,7 @@ export class Network implements PortObserver {
     this.#driver = options.driver;
     this.#mtu = options.mtu;
     this.#list = options.addresses ?? localAddresses;
+    this.#nameNetwork = options.nameNetwork ?? networkName;
     this.tun = options.tun;
     this.#record = options.record ?? (link => link);
     this.#onIdle = options.onIdle;
@@ -103,7 +107,9 @@ export class Network implements PortObserver {
     const known = this.#byAddress.get(address);
     if (known !== undefined) return known;
     const link = this.#record(this.#openLink(address));
-    const opened = { id: this.#driver.attach(link), address, link };
+    const local = this.#list().find(listed => listed.address === address);
+    const network = local === undefined ? undefined : this.#nameNetwork(local);
+    const opened = { id: this.#driver.attach(link, network), address, link };
     this.#byAddress.set(address, opened);
     this.#byId.set(opened.id, opened);
     return opened;
