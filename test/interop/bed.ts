@@ -227,6 +227,14 @@ export class Bed {
     run('ip', ['netns', 'exec', this.namespace, 'ss', '-K', '-t', ...filter.split(' ')]);
   }
 
+  /** Connections of the kernel's that still wait for the third packet of their handshake. */
+  halfOpen(): string[] {
+    const args = ['netns', 'exec', this.namespace, 'ss', '-Htan', 'state', 'syn-recv'];
+    return run('ip', args)
+      .split('\n')
+      .filter(line => line !== '');
+  }
+
   /** From now on nothing passes a device in either direction, or everything again; nobody is told. */
   darken(device: number, dark = true): void {
     if (dark) this.#dark.add(device);

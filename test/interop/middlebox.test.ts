@@ -108,6 +108,22 @@ for (const role of ROLES) {
   });
 }
 
+describe('our client', { skip }, () => {
+  for (const { title, lost } of [
+    { title: 'SYNs with the option are lost', lost: (p: Packet) => isSyn(p) && !isSynAck(p) },
+    { title: 'SYN/ACKs with the option are lost', lost: isSynAck },
+  ]) {
+    test(`${title}: TCP by a plain SYN, and the kernel keeps nothing of the first`, () =>
+      withBed({}, async bed => {
+        install(bed, p => !(lost(p) && optionAt(p) >= 0));
+        const pair = await connectPair(bed, { role: 'our client' });
+        assert.deepEqual(pair.flow.multipath().fallback, { cause: 'syn-unanswered', seenBy: 'local' });
+        assert.deepEqual(bed.halfOpen(), []);
+        await completes(bed, pair);
+      }));
+  }
+});
+
 /** Everything arrives, both ways, as Multipath TCP or as TCP. */
 async function completes(bed: Bed, { flow, socket }: Pair): Promise<void> {
   const bytes = MIB;
