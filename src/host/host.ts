@@ -179,7 +179,7 @@ export class Host {
     this.interfaces.delete(id);
     for (const connection of [...this.live]) {
       if (connection.multipathSide !== null) {
-        interfaceGone(connection.multipathSide, id, now);
+        interfaceGone(connection.multipathSide, networkInterface, now);
       } else {
         const tcb = tcbOf(connection);
         if (tcb.networkInterface.id === id) {

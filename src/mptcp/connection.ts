@@ -471,7 +471,9 @@ export class MultipathConnection implements ByteStream {
     const family = parseAddress(address, words);
     if (family === 0) return;
     const other = port !== undefined && port !== this.listenPort ? port : 0;
-    this.signals.announce({ id: this.paths.freshId(), family, words, port: other });
+    const id = this.paths.announcedId(words, other);
+    // The peer is connected to that one.
+    if (id !== 0) this.signals.announce({ id, family, words, port: other });
   }
 
   /** The bytes are needed as long as a closing subflow may have to repeat them. */

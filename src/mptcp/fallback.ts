@@ -387,7 +387,8 @@ export function checksumFailed(subflow: Subflow, dsn: number, now: number): bool
   }
   counters.DSSCorruptionReset++;
   subflow.failDsn = dsn;
-  subflow.reset({ reason: ResetReason.MIDDLEBOX, text: 'a DSS checksum was wrong' }, now);
+  const text = 'a DSS checksum was wrong';
+  subflow.reset({ reason: ResetReason.MIDDLEBOX, text, transient: true }, now);
   return false;
 }
 
@@ -401,7 +402,8 @@ export function failReceived(subflow: Subflow, _segment: Segment, now: number): 
     const failDsn = connection.receiveBuffer.next;
     return fallBack(subflow, { cause: 'mp-fail', seenBy: 'peer', announce: true, failDsn }, now);
   }
-  subflow.reset({ reason: ResetReason.MIDDLEBOX, text: 'the peer found damaged data' }, now);
+  const text = 'the peer found damaged data';
+  subflow.reset({ reason: ResetReason.MIDDLEBOX, text, transient: true }, now);
   return false;
 }
 

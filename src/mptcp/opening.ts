@@ -57,7 +57,7 @@ export function openFirst(
     connection.finish({ code: 'EADDRINUSE', text: 'no local port is free for connection destination' });
     return;
   }
-  connection.paths.localId(options.networkInterface.id);
+  connection.paths.localId(options.networkInterface.words, 0);
   connection.paths.plan(options.paths, options.remote, subflow);
   connection.owner.setEndpoints(subflow.tcb);
   if (subflow.plainCause !== null) connection.env.counters.MPCapableSYNTXDisabled++;
@@ -82,7 +82,7 @@ export function acceptFirst(
     connection.owner.tokenDropped(connection.localKey.token);
     return null;
   }
-  connection.paths.localId(options.networkInterface.id);
+  connection.paths.localId(options.networkInterface.words, 0);
   openPassive(subflow.tcb, segment, now);
   return subflow.tcb;
 }
@@ -116,7 +116,7 @@ export function joinRequested(
     remoteWords,
     remotePort: segment.srcPort,
   };
-  const localAddressId = connection.paths.localId(networkInterface.id);
+  const localAddressId = connection.paths.localId(networkInterface.words, segment.dstPort);
   const subflow = addSubflow(connection, endpoint, { initial: false, join, localAddressId }, now);
   if (subflow === null) return ResetReason.RESOURCES;
   subflow.remoteAddressId = segment.joinAddressId;
@@ -141,7 +141,7 @@ export function openJoin(
     thirdAckMs: Infinity,
     thirdAcks: 0,
   };
-  const localAddressId = connection.paths.localId(options.networkInterface.id);
+  const localAddressId = connection.paths.localId(options.networkInterface.words, 0);
   const subflow = addSubflow(connection, options, { ...options, initial: false, join, localAddressId }, now);
   subflow?.tcb.open(now);
   return subflow;

@@ -63,6 +63,7 @@ export function processReset(subflow: Subflow, segment: Segment, now: number): v
     connection.env.counters.MPRstRx++;
     subflow.peerReset = {
       transient: (segment.rstFlags & RstFlag.TRANSIENT) !== 0,
+      reason: segment.rstReason,
       text: RESET_REASON_TEXT[segment.rstReason] ?? `reason ${segment.rstReason}`,
     };
   }

@@ -20,3 +20,6 @@ export const RESET_REASON_TEXT: readonly string[] = [
   'unacceptable performance',
   'middlebox interference',
 ];
+
+/** Reasons that will not pass soon. */
+export const LASTING_REASONS: ReadonlySet<number> = new Set([ResetReason.RESOURCES, ResetReason.MIDDLEBOX]);

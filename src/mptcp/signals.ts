@@ -33,6 +33,8 @@ export class Signals {
   private readonly announcements: Announcement[] = [];
   private readonly echoes: Echo[] = [];
   private readonly removals: number[] = [];
+  /** Identifiers that the peer was told, or will be. */
+  private readonly told: Set<number> = new Set();
 
   /** True when an ACK should be sent for the sake of a signal. */
   get pending(): boolean {
@@ -52,6 +54,11 @@ export class Signals {
 
   announce(address: { id: number; family: 4 | 6; words: Int32Array; port: number }): void {
     this.announcements.push({ ...address, due: true, tries: 0, deadlineMs: Infinity });
+    this.told.add(address.id);
+  }
+
+  wasAnnounced(id: number): boolean {
+    return this.told.has(id);
   }
 
   remove(id: number): void {

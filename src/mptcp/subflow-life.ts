@@ -2,7 +2,7 @@
 // replaced, taken away (RFC 8684 §3.3.3, §3.3.6, §3.4.2). Before: tcp through mptcp/subflow, timers. After:
 // paths/, reinjection.
 
-import { type CloseReason, expireTimers, Ready, State } from '../tcp/index.ts';
+import { type CloseReason, expireTimers, type NetworkInterface, Ready, State } from '../tcp/index.ts';
 import type { MultipathConnection } from './connection.ts';
 import { unmappedTimeout } from './fallback.ts';
 import { raceWon } from './race.ts';
@@ -141,8 +141,14 @@ export function subflowClosed(
     return;
   }
   const refused = subflow.peerReset !== null && !subflow.peerReset.transient;
-  connection.paths.subflowClosed(subflow, { neverOpened, permanent: refused && neverOpened }, now);
-  if (connection.subflows.some(s => s.isOpen)) return;
+  const alone = !connection.subflows.some(s => s.isOpen);
+  // RFC 8684 §3.6: after a permanent error "SHOULD NOT try to re-establish a subflow for this connection over
+  // this path". DEVIATION: one that was in use is tried again when no other is left, or the connection would
+  // end.
+  const permanent = refused && (neverOpened || !alone);
+  const code = subflow.peerReset?.reason ?? subflow.resetReason;
+  connection.paths.subflowClosed(subflow, { neverOpened, permanent, reason: code }, now);
+  if (!alone) return;
   if (unanswered && refused) {
     // The peer does not know the connection any more.
     // With everything exchanged but the acknowledgement of our DATA_FIN, the peer has simply gone first.
@@ -268,16 +274,22 @@ export function removePath(connection: MultipathConnection, interfaceId: number,
 }
 
 /** The local address has gone: no packet can leave from it any more. */
-export function interfaceGone(connection: MultipathConnection, interfaceId: number, now: number): void {
-  const id = connection.paths.localId(interfaceId);
-  connection.paths.removeInterface(interfaceId);
-  let used = false;
+export function interfaceGone(
+  connection: MultipathConnection,
+  networkInterface: NetworkInterface,
+  now: number,
+): void {
+  const ids = connection.paths.forgetAddress(networkInterface.words);
+  connection.paths.removeInterface(networkInterface.id);
+  const used = new Set<number>();
   for (const subflow of [...connection.subflows, ...connection.lingering]) {
-    if (subflow.tcb.networkInterface.id !== interfaceId) continue;
-    used = true;
+    if (subflow.tcb.networkInterface !== networkInterface) continue;
+    used.add(subflow.localAddressId);
     subflow.tcb.resetPending = false;
     subflow.tcb.close({ code: 'ENETDOWN', text: 'the local address has gone' }, now);
   }
-  // RFC 8684 §3.4.2: "the affected host SHOULD announce connection situation".
-  if (used && connection.plain === null && !connection.isDone) connection.signals.remove(id);
+  if (connection.plain !== null || connection.isDone) return;
+  // RFC 8684 §3.4.2: "the affected host SHOULD announce this situation", "even if an address is not in use".
+  for (const id of ids)
+    if (used.has(id) || connection.signals.wasAnnounced(id)) connection.signals.remove(id);
 }

@@ -111,7 +111,7 @@ export class Subflow implements Extension, Path {
   /** dsn − ssn of the newest mapping received: what a fallback goes on with. */
   receiveShift = 0;
   /** The MP_TCPRST the peer sent, if it did. */
-  peerReset: { transient: boolean; text: string } | null = null;
+  peerReset: { transient: boolean; reason: number; text: string } | null = null;
   /** MP_TCPRST reason of our reset, -1 for none; and whether it is transient. */
   resetReason = -1;
   resetTransient = false;

@@ -210,14 +210,125 @@ function resetJoined(world: World, fields: Partial<Segment>): void {
   world.run(20);
 }
 
+/** When the client sent the SYNs of joins over path 1. */
+function joinTimes(world: World): number[] {
+  return world.packets('client', (s, p) => isJoin(s) && p.path === 1).map(p => p.at);
+}
+
 test('S1b, S2a: a transient reset of a subflow in use: its reason is told, and the path is tried again', () => {
   const world = new World({ paths: 2 });
   world.establish(2);
-  resetJoined(world, { rstFlags: 1, rstReason: ResetReason.RESOURCES });
+  const reset = world.now;
+  resetJoined(world, { rstFlags: 1, rstReason: ResetReason.UNSPECIFIED });
   const [closed] = world.client.notice('subflowclose');
-  assert.match(closed.reason, /lack of resources/);
+  assert.match(closed.reason, /unspecified error/);
   world.run(20_000);
-  assert.equal(world.packets('client', isJoin).length, 2);
+  const [, again] = joinTimes(world);
+  assert.ok(again - reset < 3000, `after ${again - reset} ms`);
+  assert.equal(world.active('client'), 2);
+});
+
+test('S2b: reasons that will not pass soon put the next attempt off for rejoinMaxMs', () => {
+  for (const rstReason of [ResetReason.RESOURCES, ResetReason.MIDDLEBOX]) {
+    const world = new World({ paths: 2 });
+    world.establish(2);
+    const reset = world.now;
+    resetJoined(world, { rstFlags: 1, rstReason });
+    world.run(60_000);
+    const [, again] = joinTimes(world);
+    assert.ok(again - reset >= 30_000 && again - reset < 32_000, `after ${again - reset} ms`);
+  }
+});
+
+test('S2b: with no other subflow left the path is tried at once, whatever the reason', () => {
+  const world = new World({ paths: 2 });
+  world.establish(2);
+  world.client.host.removeInterface(world.pathInterface(0), world.now);
+  const reset = world.now;
+  resetJoined(world, { rstFlags: 1, rstReason: ResetReason.MIDDLEBOX });
+  world.run(1000);
+  const [, again] = joinTimes(world);
+  assert.ok(again - reset < 100);
+  world.transfer('client', 10_000);
+});
+
+test('S2c: after a permanent reset of a subflow in use its path is not tried again', () => {
+  const world = new World({ paths: 2 });
+  world.establish(2);
+  resetJoined(world, { rstFlags: 0, rstReason: ResetReason.ADMINISTRATIVE });
+  world.run(600_000);
+  assert.equal(joinTimes(world).length, 1);
+  world.transfer('client', 10_000);
+  world.transfer('server', 10_000);
+  world.finish();
+});
+
+test('S2c: a permanent reset of the only subflow: the path is tried again, or the connection would end', () => {
+  const world = new World({ paths: 2 });
+  world.establish(2);
+  world.client.host.removeInterface(world.pathInterface(0), world.now);
+  resetJoined(world, { rstFlags: 0, rstReason: ResetReason.ADMINISTRATIVE });
+  world.run(1000);
+  assert.equal(joinTimes(world).length, 2);
+  world.transfer('client', 10_000);
+});
+
+test('A9a: announced addresses that nobody can be reached at are not tried', () => {
+  const world = talking();
+  const unusable = ['0.0.0.0', '127.0.0.1', '224.0.0.5', '255.255.255.255', '169.254.7.7', '10.1.0.1'];
+  for (const [i, address] of unusable.entries()) announce(world, { id: 10 + i, address });
+  world.run(10_000);
+  assert.deepEqual(joined(world), []);
+  assert.equal(world.packets('client', isEcho).length, unusable.length, 'each is echoed');
+  world.transfer('client', 1000);
+  world.finish();
+});
+
+test('A9a, H2b: of a flood of announced addresses only as many are tried as there may be subflows', () => {
+  const world = talking();
+  for (let i = 0; i < 100; i++) announce(world, { id: i + 1, address: `10.20.0.${i + 1}` });
+  world.run(5000);
+  assert.ok(joined(world).length <= 8, `${joined(world).length} addresses`);
+  world.transfer('client', 1000);
+  world.transfer('server', 1000);
+});
+
+test('X1b: an announced address that goes is withdrawn also when no subflow uses it', () => {
+  const serverAddresses = ['10.9.0.1', '10.9.0.2'];
+  const world = new World({ serverAddresses, advertise: [{ address: '10.9.0.2' }] });
+  // The client cannot reach it.
+  world.rules.push(p => (isJoin(p.segment) ? 'drop' : undefined));
+  world.connect();
+  world.transfer('client', 1000);
+  world.run(500);
+  const [announced] = world.packets('server', s => has(s, Mp.ADD_ADDR));
+  world.server.host.removeInterface(world.server.interfaces.get('10.9.0.2') as number, world.now);
+  world.run(500);
+  const [removal] = world.packets('server', s => has(s, Mp.REMOVE_ADDR));
+  assert.ok(removal !== undefined, 'not withdrawn');
+  assert.deepEqual(
+    [...removal.segment.removeIds.subarray(0, removal.segment.removeCount)],
+    [announced.segment.addAddrId],
+  );
+  world.transfer('client', 1000);
+});
+
+test('A6a, X1a: an announced address has the identifier of its announcement in its joins, and in its removal', () => {
+  const serverAddresses = ['10.9.0.1', '10.9.0.2'];
+  const world = new World({ serverAddresses, advertise: [{ address: '10.9.0.2' }] });
+  world.connect();
+  world.transfer('client', 1000);
+  world.run(500);
+  assert.equal(world.active('client'), 2);
+  const [announced] = world.packets('server', s => has(s, Mp.ADD_ADDR));
+  const [answer] = world.packets('server', s => has(s, Mp.JOIN));
+  assert.equal(answer.segment.joinAddressId, announced.segment.addAddrId);
+  world.server.host.removeInterface(world.server.interfaces.get('10.9.0.2') as number, world.now);
+  world.run(500);
+  const removed = world
+    .packets('server', s => has(s, Mp.REMOVE_ADDR))
+    .flatMap(({ segment: s }) => [...s.removeIds.subarray(0, s.removeCount)]);
+  assert.deepEqual(removed, [announced.segment.addAddrId]);
 });
 
 test('S1a: every reset of a subflow has its MP_TCPRST', () => {

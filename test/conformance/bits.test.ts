@@ -111,7 +111,7 @@ test('A4b, S1d: reserved bits that are set on the way change nothing', () => {
   for (const address of ['10.7.0.1', '10.8.0.1']) {
     world.client.connection.addPath({ interfaceId: world.addClientInterface(address) }, world.now);
   }
-  world.run(10_000);
+  world.run(40_000);
   const refusals = world.packets('server', s => isRst(s) && has(s, Mp.TCPRST));
   const refused = new Set(refusals.map(p => p.segment.dst3));
   assert.ok(refused.size > 0);

@@ -50,7 +50,7 @@ export const CONTROL_RULES: readonly Rule[] = [
     level: 'SHOULD',
     section: '3.4.1',
     asks: 'identifiers learned from MP_JOIN and ADD_ADDR are kept for the connection',
-    here: 'with the subflow, and with the plan of a path, [mptcp/paths/path-manager.ts]',
+    here: 'with the subflow, and with the plan of a path, [mptcp/paths/path-manager.ts]; not by servers',
   },
   {
     id: 'A6a',
@@ -64,7 +64,7 @@ export const CONTROL_RULES: readonly Rule[] = [
     level: 'MUST',
     section: '3.4.1',
     asks: 'an identifier sent again has the address it had',
-    here: 'identifiers are never used again; of a peer that does, the new address is tried as well',
+    here: 'an identifier is not used again before 254 others; of a peer that does, the new address is tried too',
   },
   {
     id: 'A6c',
@@ -78,7 +78,7 @@ export const CONTROL_RULES: readonly Rule[] = [
     level: 'MUST',
     section: '3.4.1',
     asks: 'an identifier is removed before it gets another address',
-    here: 'identifiers are never used again',
+    here: 'an address that goes is withdrawn and its identifier not used again before 254 others',
   },
   {
     id: 'A7',
@@ -99,7 +99,7 @@ export const CONTROL_RULES: readonly Rule[] = [
     level: 'MAY',
     section: '3.4.1',
     asks: 'announcements may be discarded, of the other family for one',
-    here: 'those of a family without a local address are echoed and forgotten; a server joins none',
+    here: 'of another family, out of reach, or too many: echoed and forgotten; a server joins none',
   },
   {
     id: 'A9b',
@@ -143,8 +143,7 @@ export const CONTROL_RULES: readonly Rule[] = [
     level: 'SHOULD',
     section: '3.4.2',
     asks: 'also when no subflow uses it',
-    here: 'only addresses that carried a subflow',
-    reason: 'not done yet',
+    here: '`interfaceGone` in [mptcp/subflow-life.ts]',
   },
   {
     id: 'X1c',
@@ -293,16 +292,17 @@ export const CONTROL_RULES: readonly Rule[] = [
     level: 'SHOULD',
     section: '3.6',
     asks: 'when, should depend on the reason',
-    here: 'on the number of failures: 1 s, doubling, up to 30 s; at once when nothing else is left',
-    reason: 'not done yet',
+    here:
+      'lack of resources and middlebox interference: after 30 s (`rejoinMaxMs`); others after 1 s, doubling; ' +
+      'at once when nothing else is left, [mptcp/paths/path-manager.ts]',
   },
   {
     id: 'S2c',
     level: 'SHOULD',
     section: '3.6',
     asks: 'after a permanent reset the path is not tried again',
-    here: 'when a join is refused so; after a subflow was in use the path is tried again',
-    reason: 'not done yet for subflows that were in use',
+    here: '`subflowClosed` in [mptcp/subflow-life.ts]',
+    reason: 'a path that was in use is tried all the same when no other is left: the connection would end',
   },
   {
     id: 'B1',

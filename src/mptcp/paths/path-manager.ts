@@ -5,10 +5,11 @@
 // connection.openJoin.
 
 import type { NetworkInterface } from '../../tcp/index.ts';
-import { parseAddress } from '../../wire/index.ts';
+import { isLinkLocal, isLoopback, isMulticast, isUnspecified, parseAddress } from '../../wire/index.ts';
 import type { MultipathConnection } from '../connection.ts';
 import type { PathOptions } from '../observation.ts';
 import { openJoin } from '../opening.ts';
+import { LASTING_REASONS } from '../reset-reason.ts';
 import { Stage, type Subflow } from '../subflow.ts';
 import { isStuck, replaced } from '../subflow-life.ts';
 
@@ -34,8 +35,9 @@ interface Plan {
 export class PathManager {
   private readonly connection: MultipathConnection;
   private readonly plans: Plan[] = [];
-  private readonly addressIds: Map<number, number> = new Map();
-  private nextAddressId = 1;
+  /** By address, or by address and port where a port of its own was announced. */
+  private readonly addressIds: Map<string, number> = new Map();
+  private nextAddressId = 0;
   private nextRequestId = 1;
   private started = false;
   private stopped = false;
@@ -54,18 +56,33 @@ export class PathManager {
     }
   }
 
-  /** RFC 8684 §3.2: the identifier of a local address; the initial subflow's is 0. */
-  localId(interfaceId: number): number {
-    const known = this.addressIds.get(interfaceId);
-    if (known !== undefined) return known;
-    const id = this.addressIds.size === 0 ? 0 : this.nextAddressId++;
-    this.addressIds.set(interfaceId, id);
-    return id;
+  /**
+   * RFC 8684 §3.2, §3.4.1: the identifier of a local address, or of one of its ports that was announced; the
+   * initial subflow's is 0.
+   */
+  localId(words: Int32Array, port: number): number {
+    const address = this.connection.formatWords(words);
+    const known = this.addressIds.get(`${address} ${port}`) ?? this.addressIds.get(address);
+    return known ?? this.newId(address);
   }
 
-  /** A fresh identifier for an advertised address. */
-  freshId(): number {
-    return this.nextAddressId++;
+  /** The identifier to announce an address with; port 0 is the port connected to. */
+  announcedId(words: Int32Array, port: number): number {
+    if (port === 0) return this.localId(words, 0);
+    const place = `${this.connection.formatWords(words)} ${port}`;
+    return this.addressIds.get(place) ?? this.newId(place);
+  }
+
+  /** A local address has gone: its identifiers, which are not used again. */
+  forgetAddress(words: Int32Array): number[] {
+    const address = this.connection.formatWords(words);
+    const ids: number[] = [];
+    for (const [place, id] of [...this.addressIds]) {
+      if (place !== address && !place.startsWith(`${address} `)) continue;
+      ids.push(id);
+      this.addressIds.delete(place);
+    }
+    return ids;
   }
 
   /** The connection may have more subflows now (RFC 8684 §3.1: a DSS was received). */
@@ -102,6 +119,10 @@ export class PathManager {
     for (const { path } of [...this.plans]) {
       if (seen.has(path.interfaceId) || path.remote !== undefined) continue;
       seen.add(path.interfaceId);
+      const from = this.interfaceOf(path);
+      // RFC 8684 §3.4.1: "an implementation MAY discard incoming address advertisements at will"
+      if (from === null || !isReachable(from.words, address.words) || this.plans.length >= MOST_PLANS)
+        continue;
       const text = this.connection.formatWords(address.words);
       const plan = this.addPlan(path, { address: text, port: address.port }, address.id);
       if (plan !== null) plan.nextMs = this.started ? now : Infinity;
@@ -182,9 +203,14 @@ export class PathManager {
   }
 
   /**
-   * A subflow is gone. `neverOpened`: its handshake failed; `permanent`: the peer wants no other one here.
+   * A subflow is gone. `neverOpened`: its handshake failed; `permanent`: the peer wants no other one here;
+   * `reason`: of the MP_TCPRST it ended with, -1 without.
    */
-  subflowClosed(subflow: Subflow, how: { neverOpened: boolean; permanent: boolean }, now: number): void {
+  subflowClosed(
+    subflow: Subflow,
+    how: { neverOpened: boolean; permanent: boolean; reason: number },
+    now: number,
+  ): void {
     const plan = this.planOf(subflow);
     if (plan === undefined) return;
     if (plan.replacement === subflow) plan.replacement = null;
@@ -195,8 +221,20 @@ export class PathManager {
       this.plans.splice(this.plans.indexOf(plan), 1);
       return;
     }
-    this.failed(plan, now);
+    this.failed(plan, now, how.reason);
     this.run(now);
+  }
+
+  /** An identifier that means nothing else now, and did not lately. */
+  private newId(place: string): number {
+    const taken = new Set(this.addressIds.values());
+    for (let tries = 0; tries < LAST_ID && taken.has(this.nextAddressId); tries++) {
+      this.nextAddressId = (this.nextAddressId % LAST_ID) + 1;
+    }
+    const id = this.nextAddressId;
+    this.nextAddressId = (id % LAST_ID) + 1;
+    this.addressIds.set(place, id);
+    return id;
   }
 
   private addPlan(
@@ -276,11 +314,17 @@ export class PathManager {
     return true;
   }
 
-  /** Sets the next attempt: at once when nothing else carries the connection, backing off otherwise. */
-  private failed(plan: Plan, now: number): void {
+  /**
+   * Sets the next attempt: at once when nothing else carries the connection, backing off otherwise, and late
+   * when the reason will not pass soon.
+   */
+  private failed(plan: Plan, now: number, reason = -1): void {
     const { rejoinMinMs, rejoinMaxMs } = this.connection.env.config;
-    const alone = this.connection.bestOpenSubflow() === null && plan.failures === 0;
-    const delayMs = alone ? 0 : Math.min(rejoinMinMs * 2 ** plan.failures, rejoinMaxMs);
+    const alone = this.connection.bestOpenSubflow() === null;
+    let delayMs = Math.min(rejoinMinMs * 2 ** plan.failures, rejoinMaxMs);
+    if (alone && plan.failures === 0) delayMs = 0;
+    // RFC 8684 §3.6: the time "SHOULD take into account the properties of the failure".
+    else if (!alone && LASTING_REASONS.has(reason)) delayMs = rejoinMaxMs;
     plan.failures++;
     plan.nextMs = now + delayMs;
   }
@@ -297,3 +341,18 @@ export class PathManager {
     return this.plans.find(p => p.subflow === subflow || p.replacement === subflow);
   }
 }
+
+/** Whether a remote address makes sense from a local one. */
+function isReachable(from: Int32Array, to: Int32Array): boolean {
+  const [a, b, c, d] = to;
+  if (isUnspecified(a, b, c, d) || isMulticast(a, b, c, d)) return false;
+  if (from.every((word, i) => word === to[i])) return false;
+  const [e, f, g, h] = from;
+  if (isLoopback(a, b, c, d) !== isLoopback(e, f, g, h)) return false;
+  return !isLinkLocal(a, b, c, d) || isLinkLocal(e, f, g, h);
+}
+
+/** Address identifiers have one octet. */
+const LAST_ID = 255;
+/** A peer that announces addresses without end is not listened to without end. */
+const MOST_PLANS = 64;
