@@ -196,26 +196,27 @@ export class KernelSocket extends NetSocket implements WatchClient {
     this.#open = true;
     this.#setConnecting(false);
     if (this.#keepAlive !== undefined) super.setKeepAlive(...this.#keepAlive);
-    this.#beginWatch(false);
-    const fallback = this.#watch?.fallback ?? null;
-    if (this.#required && fallback !== null) {
-      this.destroy(fallbackError(fallback));
+    const watch = this.#beginWatch(false);
+    if (this.#required && !watch.active) {
+      this.destroy(fallbackError(watch.fallback));
       return;
     }
     this.emit('connect');
     this.emit('ready');
-    if (fallback !== null && !this.destroyed) this.emit('fallback', fallback);
+    if (watch.fallback !== null && !this.destroyed) this.emit('fallback', watch.fallback);
     if (!this.destroyed && !this.isPaused()) this.read(0);
   }
 
-  #beginWatch(accepted: boolean): void {
+  #beginWatch(accepted: boolean): KernelWatch {
     const options = { accepted, multipath: this.#multipathAsked, reason: this.#reason };
     const ends = () => ({
       local: { address: plainAddress(this.localAddress), port: this.localPort ?? 0 },
       remote: { address: plainAddress(this.remoteAddress), port: this.remotePort ?? 0 },
     });
-    this.#watch = new KernelWatch({ ...options, ends, fd: this.#handle.fd }, this);
-    this.#watch.start();
+    const watch = new KernelWatch({ ...options, ends, fd: this.#handle.fd }, this);
+    this.#watch = watch;
+    watch.start();
+    return watch;
   }
 
   #setConnecting(connecting: boolean): void {

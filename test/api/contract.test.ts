@@ -126,6 +126,7 @@ function contract(backend: Backend): void {
   failures(backend);
   servers(backend);
   aboveIt(backend);
+  if (backend.name !== 'node:net') requirement(backend);
 }
 
 function transfer(backend: Backend): void {
@@ -547,6 +548,24 @@ function servers(backend: Backend): void {
     controller.abort();
     await once(server as never, 'close');
     assert.equal(server.listening, false);
+  });
+}
+
+function requirement(backend: Backend): void {
+  test('"require": a connection that is plain TCP fails, and a server drops it', async t => {
+    const served = await Served.start(t, backend);
+    const plain = served.dial({ multipath: false, require: true } as object);
+    const [error] = await once(plain, 'error');
+    assert.equal(error.code, 'ERR_MPTCP_FALLBACK');
+    assert.equal((await served.pair({ require: true } as object)).client.readyState, 'open');
+    const strict = await Served.start(t, backend, { require: true } as object);
+    const dropped = once(strict.server as never, 'drop');
+    const client = strict.dial({ multipath: false } as object);
+    client.on('error', () => {});
+    const [info] = await dropped;
+    assert.equal(info.remoteAddress, '127.0.0.1');
+    await closeOf(client);
+    assert.equal((await strict.pair()).client.readyState, 'open');
   });
 }
 
