@@ -22,8 +22,16 @@ export function openPlain(
   const { config } = options.env;
   const stream = new PlainStream({
     owner: connection,
-    sendBuffer: new SendBuffer({ firstOffset: 1, limitBytes: config.sendBufferBytes }),
-    receiveBuffer: new ReceiveBuffer({ firstOffset: 1, limitBytes: config.receiveBufferBytes }),
+    sendBuffer: new SendBuffer({
+      firstOffset: 1,
+      limitBytes: config.sendBufferBytes,
+      initialBytes: config.sendBufferInitialBytes,
+    }),
+    receiveBuffer: new ReceiveBuffer({
+      firstOffset: 1,
+      limitBytes: config.receiveBufferBytes,
+      initialBytes: config.receiveBufferInitialBytes,
+    }),
   });
   const tcb = flows.open(connection, { ...options, extension: stream });
   if (tcb === null) return null;

@@ -27,6 +27,7 @@ import { type Key, keyFrom } from './keys.ts';
 import type { FallbackInfo, MultipathInfo, MultipathOwner, PathOptions } from './observation.ts';
 import { PathManager } from './paths/path-manager.ts';
 import { RACE_FLOW, type SynRace } from './race.ts';
+import { tuneReceiveBuffer } from './receive.ts';
 import { LowestRtt } from './scheduler/lowest-rtt.ts';
 import type { Scheduler } from './scheduler/scheduler.ts';
 import { releaseSent, transmitConnection } from './send.ts';
@@ -68,6 +69,8 @@ export class MultipathConnection implements ByteStream {
   /** An ACK with the keys has left since the DATA_FIN was queued (client, unconfirmed). */
   keysSent = false;
   readonly reinjection: RangeSet = new RangeSet();
+  /** Id of the subflow on which the byte at dataUna was repeated last, -1 for none. */
+  repeatedOn = -1;
   /** Subflows (bits by id) that the current pass has found unwilling. */
   declined = 0;
   dataTimerMs: number = Infinity;
@@ -118,8 +121,16 @@ export class MultipathConnection implements ByteStream {
     this.client = options.client;
     const config = options.env.config;
     this.checksum = config.checksum;
-    this.sendBuffer = new SendBuffer({ firstOffset: 1, limitBytes: config.sendBufferBytes });
-    this.receiveBuffer = new ReceiveBuffer({ firstOffset: 1, limitBytes: config.receiveBufferBytes });
+    this.sendBuffer = new SendBuffer({
+      firstOffset: 1,
+      limitBytes: config.sendBufferBytes,
+      initialBytes: config.sendBufferInitialBytes,
+    });
+    this.receiveBuffer = new ReceiveBuffer({
+      firstOffset: 1,
+      limitBytes: config.receiveBufferBytes,
+      initialBytes: config.receiveBufferInitialBytes,
+    });
     this.paths = new PathManager(this);
     this.localKey = this.chooseKey();
     this.localSequence.start(this.localKey);
@@ -173,8 +184,9 @@ export class MultipathConnection implements ByteStream {
     return taken;
   }
 
-  read(into: Uint8Array, offset: number, length: number, _now: number): number {
+  read(into: Uint8Array, offset: number, length: number, now: number): number {
     const taken = this.receiveBuffer.read(into, offset, length);
+    if (taken > 0) tuneReceiveBuffer(this, now);
     if (taken > 0 && this.receiveBuffer.shouldUpdateWindow(1448)) {
       // The window is the connection's: tell it on every subflow that is alive (RFC 8684 §3.3.4).
       for (const subflow of this.subflows) if (subflow.stage === Stage.ACTIVE) subflow.tcb.ackPending = true;

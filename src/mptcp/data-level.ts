@@ -28,6 +28,7 @@ export function dataAcknowledged(
   if (dataAck + windowBytes > connection.sndRight) connection.sndRight = dataAck + windowBytes;
   if (dataAck <= connection.dataUna) return;
   connection.dataUna = dataAck;
+  connection.repeatedOn = -1;
   connection.dataProgressMs = now;
   connection.dataBackoff = 0;
   connection.reinjection.remove(0, dataAck);

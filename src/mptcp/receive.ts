@@ -5,6 +5,7 @@
 
 import { onesComplementSum } from '../wire/index.ts';
 import { mappingChecksum, pseudoHeader } from './checksum.ts';
+import type { MultipathConnection } from './connection.ts';
 import { dataForNobody, deliver } from './data-level.ts';
 import { checksumFailed, mappingMissing } from './fallback.ts';
 import { ResetReason } from './reset-reason.ts';
@@ -76,6 +77,17 @@ export function placeStaged(subflow: Subflow, from: number, to: number, now: num
   return true;
 }
 
+/** RFC 8684 §3.3.4: the buffer must bridge the slowest path, so its round trip is the measure. */
+export function tuneReceiveBuffer(connection: MultipathConnection, now: number): void {
+  let rttMs = 0;
+  let segmentBytes = 0;
+  for (const { tcb } of connection.subflows) {
+    rttMs = Math.max(rttMs, tcb.receiveRttMs);
+    segmentBytes = Math.max(segmentBytes, tcb.rcvMss);
+  }
+  connection.receiveBuffer.tune(rttMs, segmentBytes, now);
+}
+
 /** Mappings wholly below both rcvNxt and what is staged are of no more use. */
 function releaseMap(subflow: Subflow): void {
   const ranges = subflow.staging?.ranges;
@@ -114,7 +126,7 @@ function stage(
   length: number,
   now: number,
 ): boolean {
-  subflow.staging ??= new Staging(subflow.connection.receiveBuffer.limit);
+  subflow.staging ??= new Staging(subflow.connection.receiveBuffer.maxLimit);
   if (subflow.staging.insert(ssn, bytes, offset, length)) return true;
   // RFC 8684 §3.3.1: no mapping within a receive window of data: "that subflow SHOULD be treated as broken".
   const text = 'a whole window arrived without complete mappings';

@@ -16,7 +16,7 @@ import { mappingChecksum, pseudoHeader } from './checksum.ts';
 import type { MultipathConnection } from './connection.ts';
 import { dataFinSent, prepareAcks, roomFreed, startDataTimer } from './data-level.ts';
 import type { Subflow } from './subflow.ts';
-import { watch } from './suspicion.ts';
+import { hasAlternative, watch } from './suspicion.ts';
 
 /** A mapping's length field has 16 bits, and a DATA_FIN needs one number of it. */
 const MAX_MAPPING = 65_534;
@@ -100,10 +100,14 @@ function reinject(
     let end = Math.min(ranges.end(i), start + MAX_MAPPING);
     if (start >= end) continue;
     if (subflow.sendMap.overlaps(start, Math.min(end, start + 1))) continue;
+    // What went this way and was not confirmed goes another way: this one may lose the mappings.
+    if (start === connection.dataUna && connection.repeatedOn === subflow.id && hasAlternative(subflow))
+      return 0;
     end = Math.min(end, subflow.sendMap.nextOverlap(start, end));
     const length = segmentBytes(subflow.tcb, end - start, true, true);
     if (length === 0) return 0;
     ranges.remove(start, start + length);
+    if (start === connection.dataUna) connection.repeatedOn = subflow.id;
     subflow.bytesReinjected += length;
     connection.env.counters.MPTCPRetrans++;
     const last = start + length === connection.sendBuffer.end;
@@ -193,7 +197,24 @@ export function releaseSent(connection: MultipathConnection): void {
   }
   if (lowest <= buffer.start) return;
   buffer.release(lowest);
+  buffer.expand(windowsToBuffer(connection));
   roomFreed(connection);
+}
+
+/**
+ * RFC 8684 §3.3.4, §3.3.6: bytes wait for the slowest path while all of them send: room for twice what they
+ * all send in its round trip.
+ */
+function windowsToBuffer(connection: MultipathConnection): number {
+  let bytesPerMs = 0;
+  let slowestMs = 0;
+  for (let i = 0; i < connection.subflows.length; i++) {
+    const { congestion, rtt } = connection.subflows[i].tcb;
+    if (rtt.srttMs === 0) continue;
+    bytesPerMs += congestion.cwndBytes / rtt.srttMs;
+    slowestMs = Math.max(slowestMs, rtt.srttMs);
+  }
+  return Math.ceil(2 * bytesPerMs * slowestMs);
 }
 
 /**

@@ -90,7 +90,8 @@ export function recovered(subflow: Subflow, _now: number): void {
   }
 }
 
-function hasAlternative(subflow: Subflow): boolean {
+/** True when another subflow is in use. */
+export function hasAlternative(subflow: Subflow): boolean {
   for (const other of subflow.connection.subflows) {
     if (other !== subflow && other.stage === Stage.ACTIVE) return true;
   }

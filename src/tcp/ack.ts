@@ -36,6 +36,7 @@ export function processAck(tcb: Tcb, segment: Segment, ssn: number, ack: number,
   // A cumulative acknowledgement of a repetition may cover what waited behind it since before the timeout.
   undoAck.originalDelivered = originalDelivered && !retransmissionCovered;
   undoAck.duplicate = duplicate;
+  undoAck.duplicateReported = duplicateReported;
   undoAck.allDuplicate = allDuplicate;
   const lateMs = undoIfSpurious(tcb, undoAck, now);
   if (lateMs >= 0) newestSampleMs = lateMs;
@@ -258,6 +259,7 @@ const undoAck: UndoAck = {
   tsEcr: -1,
   originalDelivered: false,
   duplicate: false,
+  duplicateReported: false,
   allDuplicate: false,
 };
 /** It acknowledges data that was sent once only before recovery began, or data that was sent again. */

@@ -8,6 +8,9 @@ export interface TcpConfig {
   sendBufferBytes: number;
   /** Receive buffer limit in bytes (Linux: tcp_rmem[2]). */
   receiveBufferBytes: number;
+  /** What both begin with; they grow as they are used (Linux: tcp_wmem[1], tcp_rmem[1]). */
+  sendBufferInitialBytes: number;
+  receiveBufferInitialBytes: number;
   /** Initial congestion window in segments (RFC 6928). */
   initialWindowSegments: number;
   /** Smallest and first retransmission timeout in ms (RFC 6298; Linux: 200 and 1,000). */
@@ -44,6 +47,8 @@ export const TCP_DEFAULTS: TcpConfig = {
   congestion: 'cubic',
   sendBufferBytes: 4 * 1024 * 1024,
   receiveBufferBytes: 4 * 1024 * 1024,
+  sendBufferInitialBytes: 64 * 1024,
+  receiveBufferInitialBytes: 128 * 1024,
   initialWindowSegments: 10,
   rtoMinMs: 200,
   rtoInitialMs: 1000,

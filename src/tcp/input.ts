@@ -201,6 +201,7 @@ function receivePayload(tcb: Tcb, segment: Segment, ssn: number, now: number): v
   const length = end - start;
   tcb.bytesReceived += length;
   if (length > tcb.rcvMss) tcb.rcvMss = Math.min(length, tcb.payloadMss);
+  measureReceiver(tcb, segment, now);
   tcb.extension.payload(start, tcb.env.shared.inBytes, segment.payloadOffset + (start - ssn), length, now);
   if ((tcb.state as State) === State.CLOSED) return;
   if (start > tcb.rcvNxt) {
@@ -220,6 +221,25 @@ function receivePayload(tcb: Tcb, segment: Segment, ssn: number, now: number): v
   tcb.rcvNxt = end;
   if (tcb.beyond.count > 0) mergeBeyond(tcb);
   acknowledgeLater(tcb, length, now);
+}
+
+/**
+ * The round trip of who only receives: the age of the timestamp that full segments echo (RFC 7323 §4), or
+ * without timestamps the time in which a whole window arrives, which is a round trip at least.
+ */
+function measureReceiver(tcb: Tcb, segment: Segment, now: number): void {
+  if (tcb.timestamps) {
+    if (segment.tsEcr === tcb.rcvRttMark || segment.payloadLength < tcb.rcvMss) return;
+    tcb.rcvRttMark = segment.tsEcr;
+    const sampleMs = Math.max(1, (tcb.timestamp(now) - segment.tsEcr) | 0);
+    if (sampleMs > MAX_RECEIVE_RTT_MS) return;
+    tcb.rcvRttMs += tcb.rcvRttMs === 0 ? sampleMs : (sampleMs - tcb.rcvRttMs) / 8;
+  } else if (tcb.rcvNxt >= tcb.rcvRttMark) {
+    const sampleMs = Math.max(1, now - tcb.rcvRttMarkMs);
+    if (tcb.rcvRttMarkMs >= 0 && (tcb.rcvRttMs === 0 || sampleMs < tcb.rcvRttMs)) tcb.rcvRttMs = sampleMs;
+    tcb.rcvRttMark = tcb.rcvEdge;
+    tcb.rcvRttMarkMs = now;
+  }
 }
 
 function mergeBeyond(tcb: Tcb): void {
@@ -291,4 +311,6 @@ function finAcknowledged(tcb: Tcb, now: number): void {
 
 /** Holes remembered: more than a window of lost segments makes, and few enough to be searched. */
 const MAX_RANGES = 8192;
+/** An older echo tells of a pause of the sender, or of nothing. */
+const MAX_RECEIVE_RTT_MS = 10_000;
 const PAWS_IDLE_MS = 24 * 24 * 3600 * 1000;

@@ -223,12 +223,15 @@ function resend(tcb: Tcb, i: number, most: number, out: Uint8Array, offset: numb
     if (length < sent.length(i)) sent.splitAt(i, ssn + length);
   }
   sent.markResent(i, now);
+  // A FIN rides on the data before it, as it did the first time: alone it could not be acknowledged.
+  const rides = i + 1 < sent.count && (sent.flags(i + 1) & Sent.FIN) !== 0;
+  if (rides) sent.markResent(i + 1, now);
   noteResent(tcb, length, now);
   tcb.lastDataMs = now;
   tcb.env.counters.RetransSegs++;
   tcb.bytesRetransmitted += length;
   if (tcb.recovery === Recovery.RECOVERY) tcb.prrSent += length;
-  prepare(tcb, Flag.ACK | (fin ? Flag.FIN : Flag.PSH), ssn, now);
+  prepare(tcb, Flag.ACK | (fin || rides ? Flag.FIN : 0) | (fin ? 0 : Flag.PSH), ssn, now);
   if (length > 0) tcb.extension.dataOptions(tcb.env.out, ssn, length, now);
   else tcb.extension.ackOptions(tcb.env.out, now);
   const written = emit(tcb, out, offset, ssn, length, now);
@@ -244,6 +247,7 @@ function transmitTailProbe(tcb: Tcb, out: Uint8Array, offset: number, now: numbe
   let i = tcb.sack ? sent.count - 1 : 0;
   while (tcb.sack && i >= 0 && (sent.flags(i) & (Sent.SACKED | Sent.LOST)) !== 0) i--;
   if (i < 0 || sent.count === 0) return 0;
+  if (i > 0 && (sent.flags(i) & Sent.FIN) !== 0 && (sent.flags(i - 1) & (Sent.SACKED | Sent.LOST)) === 0) i--;
   const mss = tcb.payloadMss;
   if (tcb.sack && sent.length(i) > mss) {
     sent.splitAt(i, sent.end(i) - mss);

@@ -86,8 +86,9 @@ export class PlainStream implements ByteStream, Extension {
     return taken;
   }
 
-  read(into: Uint8Array, offset: number, length: number, _now: number): number {
+  read(into: Uint8Array, offset: number, length: number, now: number): number {
     const taken = this.receiveBuffer.read(into, offset, length);
+    if (taken > 0) this.receiveBuffer.tune(this.tcb.receiveRttMs, this.tcb.rcvMss, now);
     if (taken > 0 && this.receiveBuffer.shouldUpdateWindow(this.tcb.rcvMss)) this.tcb.ackPending = true;
     return taken;
   }
@@ -219,6 +220,7 @@ export class PlainStream implements ByteStream, Extension {
 
   acknowledged(ssn: number, _now: number): void {
     this.sendBuffer.release(ssn + this.sendShift);
+    this.sendBuffer.expand(WINDOWS_BUFFERED * this.tcb.congestion.cwndBytes);
     if (this.wantsRoom && this.sendBuffer.freeBytes > 0) {
       this.wantsRoom = false;
       this.owner.streamReady(Ready.WRITABLE);
@@ -255,5 +257,7 @@ export class PlainStream implements ByteStream, Extension {
   }
 }
 
+/** One in flight, one that follows without a pause when it is acknowledged. */
+const WINDOWS_BUFFERED = 2;
 const ORDERLY: CloseReason = { code: null, text: 'closed in order' };
 const ABORTED: CloseReason = { code: null, text: 'aborted by the application' };

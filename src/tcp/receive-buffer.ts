@@ -7,7 +7,10 @@ import { copyFromRing, copyIntoRing, moveRing } from './ring.ts';
 
 const INITIAL_CAPACITY = 16 * 1024;
 
-/** Ring of received bytes [readOffset, …), grown on demand up to `limit` bytes. */
+/**
+ * Ring of received bytes [readOffset, …), grown on demand up to `limit` bytes. The limit is what the sender
+ * may be offered; it grows with what the application reads, up to `maxLimit`.
+ */
 export class ReceiveBuffer {
   private ring: Uint8Array = EMPTY;
   /** Offset of the next byte the application reads. */
@@ -18,13 +21,20 @@ export class ReceiveBuffer {
   readonly beyond: RangeSet = new RangeSet();
   /** Largest offset ever offered to the sender (exclusive). RFC 8684 §3.3.4: it never moves back. */
   rightEdge: number;
-  readonly limit: number;
+  limit: number;
+  readonly maxLimit: number;
+  /** The measurement of `tune`: what was read in the round trip before, and from where and when it counts. */
+  private readLastBytes = INITIAL_READ_BYTES;
+  private measuredFrom: number;
+  private measuredMs = -1;
 
-  constructor(options: { firstOffset: number; limitBytes: number }) {
+  constructor(options: { firstOffset: number; limitBytes: number; initialBytes?: number }) {
     this.readOffset = options.firstOffset;
     this.next = options.firstOffset;
     this.rightEdge = options.firstOffset;
-    this.limit = options.limitBytes;
+    this.measuredFrom = options.firstOffset;
+    this.maxLimit = options.limitBytes;
+    this.limit = Math.min(options.limitBytes, options.initialBytes ?? options.limitBytes);
   }
 
   get readableBytes(): number {
@@ -109,6 +119,26 @@ export class ReceiveBuffer {
     return taken;
   }
 
+  /**
+   * After a read: when more was read in this round trip than in the one before, the window grows (dynamic
+   * right-sizing; Linux: tcp_rcv_space_adjust). The sender doubles its window in slow start, and what is
+   * offered now is for the round trip after: twice what was read, and twice again by how much it grew.
+   */
+  tune(rttMs: number, segmentBytes: number, now: number): void {
+    if (this.limit >= this.maxLimit) return;
+    if (this.measuredMs < 0) this.measuredMs = now;
+    if (!(rttMs > 0) || now - this.measuredMs < rttMs) return;
+    const readBytes = this.readOffset - this.measuredFrom;
+    const before = this.readLastBytes;
+    this.measuredFrom = this.readOffset;
+    this.measuredMs = now;
+    if (readBytes <= before) return;
+    this.readLastBytes = readBytes;
+    const window = 2 * readBytes + 16 * segmentBytes;
+    const grown = window + (2 * window * (readBytes - before)) / before;
+    this.limit = Math.min(this.maxLimit, Math.max(this.limit, Math.ceil(grown)));
+  }
+
   /** Drops what is readable without copying (the application has let go). Returns the bytes dropped. */
   skip(): number {
     const dropped = this.next - this.readOffset;
@@ -152,4 +182,6 @@ export class ReceiveBuffer {
   }
 }
 
+/** Ten segments, as Linux begins: the initial window of the sender (RFC 6928). */
+const INITIAL_READ_BYTES = 14_600;
 const EMPTY: Uint8Array = new Uint8Array(0);

@@ -7,19 +7,24 @@ import { copyFromRing, copyIntoRing, moveRing } from './ring.ts';
 
 const INITIAL_CAPACITY = 16 * 1024;
 
-/** Ring of bytes [start, end) not yet released, grown on demand up to `limit` bytes. */
+/**
+ * Ring of bytes [start, end) not yet released, grown on demand up to `limit` bytes. The limit grows with the
+ * congestion window, up to `maxLimit`.
+ */
 export class SendBuffer {
   private ring: Uint8Array = EMPTY;
   /** Offset of the oldest byte kept. */
   start: number;
   /** Offset behind the newest byte. */
   end: number;
-  readonly limit: number;
+  limit: number;
+  readonly maxLimit: number;
 
-  constructor(options: { firstOffset: number; limitBytes: number }) {
+  constructor(options: { firstOffset: number; limitBytes: number; initialBytes?: number }) {
     this.start = options.firstOffset;
     this.end = options.firstOffset;
-    this.limit = options.limitBytes;
+    this.maxLimit = options.limitBytes;
+    this.limit = Math.min(options.limitBytes, options.initialBytes ?? options.limitBytes);
   }
 
   /** Bytes that `write` would take now. */
@@ -30,6 +35,11 @@ export class SendBuffer {
   /** Bytes of memory held. */
   get capacityBytes(): number {
     return this.ring.length;
+  }
+
+  /** Lets it hold `bytes`, as far as it may; never less than before (Linux: tcp_sndbuf_expand). */
+  expand(bytes: number): void {
+    if (bytes > this.limit) this.limit = Math.min(this.maxLimit, bytes);
   }
 
   /** Copies as much as fits; returns the bytes taken. */

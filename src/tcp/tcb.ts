@@ -138,6 +138,10 @@ export class Tcb {
   quickAcks = 16;
   unackedBytes = 0;
   rcvMss = 536;
+  /** The round trip as the receiver of data sees it in ms, 0 if unknown; and its measurement (tcp/input). */
+  rcvRttMs = 0;
+  rcvRttMark = 0;
+  rcvRttMarkMs = -1;
 
   // Times in ms.
   readonly deadlines: Float64Array = new Float64Array(TIMER_COUNT).fill(Infinity);
@@ -255,6 +259,11 @@ export class Tcb {
   /** The congestion window in force (PRR while in recovery). */
   get cwndBytes(): number {
     return this.recovery === Recovery.RECOVERY ? this.prrCwnd : this.congestion.cwndBytes;
+  }
+
+  /** Round-trip time for who mostly receives, whose own samples are few. */
+  get receiveRttMs(): number {
+    return Math.max(this.rtt.srttMs, this.rcvRttMs);
   }
 
   /** Payload bytes that fit one wire packet with the options usually present. */

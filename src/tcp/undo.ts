@@ -36,7 +36,8 @@ export interface UndoAck {
   originalDelivered: boolean;
   /** It repeats the acknowledgement number and nothing else. */
   duplicate: boolean;
-  /** It reports the last of what was sent again as duplicate. */
+  /** It reports a duplicate; and with it the last of what was sent again as duplicate. */
+  duplicateReported: boolean;
   allDuplicate: boolean;
 }
 
@@ -102,8 +103,9 @@ export function undoIfSpurious(tcb: Tcb, ack: UndoAck, now: number): number {
       counters.TCPPartialUndo++;
     }
     takeBack(tcb, now);
-    // RFC 4015 §3.2, step 8: the timeout must know of the delay that made it fire.
-    return lateMs > 0 && lateMs < tcb.env.config.rtoMaxMs ? lateMs : -1;
+    // RFC 4015 §3: the timeout must know of the delay that made it fire. Not so when acknowledgements were
+    // lost: a duplicate, or the last of several repetitions, only brought to light what had long arrived.
+    return ack.duplicateReported || tcb.backoff > 1 ? -1 : Math.max(lateMs, 0);
   }
   if (tcb.recovery === Recovery.LOSS) forwardRecovery(tcb, ack, now);
   return -1;

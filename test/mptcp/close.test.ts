@@ -288,7 +288,8 @@ test('F1: close delivers what was written, both ends gone without error', () => 
 });
 
 test('close while a slow reader takes minutes loses nothing', () => {
-  const world = new World({ server: { receiveBufferBytes: 50_000 } });
+  const client = { sendBufferInitialBytes: 1 << 20 };
+  const world = new World({ client, server: { receiveBufferBytes: 50_000 } });
   world.establish();
   // The reader takes 5,000 bytes a second: the rest waits in the sender's buffer, with progress all the time.
   world.server.autoRead = false;

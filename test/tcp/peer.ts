@@ -141,7 +141,12 @@ export class Peer {
     this.timestamps = options.timestamps ?? true;
     this.host = new Host({
       entropy: seededEntropy(7),
-      config: { ephemeralFirst: EPHEMERAL, ephemeralLast: EPHEMERAL, ...options.config },
+      config: {
+        ...{ ephemeralFirst: EPHEMERAL, ephemeralLast: EPHEMERAL },
+        // Buffers that do not grow: auto-tune.test.ts is about those that do.
+        ...{ sendBufferInitialBytes: 1 << 22, receiveBufferInitialBytes: 1 << 22 },
+        ...options.config,
+      },
     });
     this.interfaceId = this.host.addInterface({ address: options.hostAddress ?? HOST, ...options.link });
   }

@@ -367,6 +367,16 @@ test('a peer that reports every second byte does not make the host remember with
   assert.ok(peer.tcb.sent.count < 2_000, `${peer.tcb.sent.count} entries`);
 });
 
+test('FIN: the tail loss probe is the last data with the FIN', () => {
+  // The FIN alone could not be acknowledged, nor reported selectively.
+  const peer = measured({ config: { congestion: 'reno', rtoMinMs: 1000 } });
+  peer.connection.write(new Uint8Array(1500), 0, 1500, peer.now);
+  peer.connection.shutdown(peer.now);
+  peer.sent();
+  const [probe] = peer.wait(250).filter(p => p.flags === 'FA' || p.length > 0);
+  assert.deepEqual([probe.flags, probe.seq, probe.length], ['FA', 501, 1000]);
+});
+
 test('FIN: lost with the last data, both come again', () => {
   const peer = measured();
   peer.connection.write(new Uint8Array(500), 0, 500, peer.now);

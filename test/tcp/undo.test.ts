@@ -48,6 +48,16 @@ test('Eifel: an acknowledgement that echoes the original takes a timeout back', 
   assert.equal(peer.tcb.rtt.latestMs, peer.now - sentAt);
 });
 
+test('Eifel: when acknowledgements were lost the echo is no round-trip time', () => {
+  const peer = timedOut(10_000, stamped);
+  const [original] = peer.log.filter(p => p.length > 0).map(p => p.tsVal);
+  while (peer.counters.TCPTimeouts < 4) peer.wait(10);
+  // The path was down; the first segment had arrived before, and now its duplicate says so.
+  peer.arrives({ ack: 1001, tsEcr: original, sack: [[1, 1001]] });
+  assert.equal(peer.counters.TCPLossUndo, 1);
+  assert.equal(peer.tcb.rtt.srttMs, RTT);
+});
+
 test('Eifel: an acknowledgement that echoes the repetition takes nothing back', () => {
   const peer = timedOut(10_000, stamped);
   peer.now += RTT;
