@@ -7,6 +7,14 @@
 export { isIP, isIPv4, isIPv6 } from 'node:net';
 export type { LocalAddress, PathOption } from './addresses.ts';
 export {
+  type CarrierOptions,
+  fetchDispatcher,
+  HttpAgent,
+  HttpsAgent,
+  type UndiciDestination,
+  undiciConnector,
+} from './agents.ts';
+export {
   connect,
   connect as createConnection,
   createServer,
@@ -15,7 +23,7 @@ export {
 } from './connect.ts';
 export { ERRORS, type ErrorCode, MptcpError } from './errors.ts';
 export { KernelServer } from './kernel-server.ts';
-export { KernelSocket } from './kernel-socket.ts';
+export { KernelSocket, multipathOf } from './kernel-socket.ts';
 export type { Backend, Endpoint, FallbackStatus, MultipathStatus, SubflowStatus } from './multipath.ts';
 export type {
   BackendOption,

@@ -14,7 +14,13 @@ import type { DialTarget } from './dial.ts';
 import { fallbackError, MptcpError } from './errors.ts';
 import { KernelDial } from './kernel-dial.ts';
 import { KernelWatch, type WatchClient } from './kernel-watch.ts';
-import { type FallbackStatus, type MultipathStatus, noMultipath, type SubflowStatus } from './multipath.ts';
+import {
+  type Endpoint,
+  type FallbackStatus,
+  type MultipathStatus,
+  noMultipath,
+  type SubflowStatus,
+} from './multipath.ts';
 import { CONNECT_TIMEOUT_MS, type ConnectOptions, connectArguments, type SocketOptions } from './options.ts';
 import { resolveTargets } from './resolve.ts';
 
@@ -209,10 +215,7 @@ export class KernelSocket extends NetSocket implements WatchClient {
 
   #beginWatch(accepted: boolean): KernelWatch {
     const options = { accepted, multipath: this.#multipathAsked, reason: this.#reason };
-    const ends = () => ({
-      local: { address: plainAddress(this.localAddress), port: this.localPort ?? 0 },
-      remote: { address: plainAddress(this.remoteAddress), port: this.remotePort ?? 0 },
-    });
+    const ends = () => endsOf(this);
     const watch = new KernelWatch({ ...options, ends, fd: this.#handle.fd }, this);
     this.#watch = watch;
     watch.start();
@@ -222,6 +225,32 @@ export class KernelSocket extends NetSocket implements WatchClient {
   #setConnecting(connecting: boolean): void {
     (this as unknown as Internals).connecting = connecting;
   }
+}
+
+/**
+ * The paths of a connection that Node made, as with `mptcp/register`, or that TLS runs over; undefined when
+ * it is not connected, and not the kernel's.
+ */
+export function multipathOf(socket: NetSocket): MultipathStatus | undefined {
+  const fd = (socket as unknown as { _handle?: { fd?: number } | null })._handle?.fd ?? -1;
+  if (fd < 0 || socket.remoteAddress === undefined || process.platform !== 'linux') return undefined;
+  const nobody = {
+    fellBack: () => {},
+    subflowOpened: () => {},
+    subflowClosed: () => {},
+    followsSubflows: false,
+  };
+  return new KernelWatch(
+    { fd, multipath: false, accepted: false, reason: null, ends: () => endsOf(socket) },
+    nobody,
+  ).status();
+}
+
+function endsOf(socket: NetSocket): { local: Endpoint; remote: Endpoint } {
+  return {
+    local: { address: plainAddress(socket.localAddress), port: socket.localPort ?? 0 },
+    remote: { address: plainAddress(socket.remoteAddress), port: socket.remotePort ?? 0 },
+  };
 }
 
 /** What net.Socket keeps in properties that its types do not show, or show as readonly. */

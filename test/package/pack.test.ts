@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 
 const root: string = fileURLToPath(new URL('../../../', import.meta.url));
 const major = Number(process.versions.node.split('.')[0]);
-const entries = ['mptcp', 'mptcp/core', 'mptcp/sim'] as const;
+const entries = ['mptcp', 'mptcp/core', 'mptcp/kernel', 'mptcp/sim'] as const;
 
 let folder = '';
 let packed: string[] = [];
