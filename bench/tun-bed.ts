@@ -16,7 +16,7 @@ export const ourAddress = (i: number): string => `10.77.${i}.2`;
 export const secondKernelAddress = '10.78.0.2';
 
 /** How long a transfer runs before it counts, and how long it counts. */
-export const WARM_UP_SECONDS = 1;
+export const WARM_UP_SECONDS = 2;
 export const SECONDS = 1;
 
 /** Why this machine cannot do it; undefined when it can. */

@@ -75,8 +75,10 @@ class OpenTunDevice implements TunDevice {
     this.headerBytes = device.headerBytes;
     this.#ffi = ffi;
     this.#fd = fd;
-    this.#read = ffi.call('read', ['i32', 'bytes', 'size']);
-    this.#write = ffi.call('write', ['i32', 'bytes', 'size']);
+    readPacket ??= ffi.call('read', ['i32', 'bytes', 'size']);
+    writePacket ??= ffi.call('write', ['i32', 'bytes', 'size']);
+    this.#read = readPacket;
+    this.#write = writePacket;
   }
 
   read(into: Uint8Array): number {
@@ -160,6 +162,9 @@ function mtuOf(name: string): number {
   }
 }
 
+/** The same functions for every device: a call to one of several is compiled into slower code. */
+let readPacket: NativeFunction | undefined;
+let writePacket: NativeFunction | undefined;
 const DEVICE_FILE = '/dev/net/tun';
 const NAME_BYTES = 16;
 const REQUEST_BYTES = 40;
