@@ -105,6 +105,8 @@ export class MultipathConnection implements ByteStream {
   /** The owner has been told that the connection is over. */
   isDone = false;
   orphanMs: number = Infinity;
+  /** M_TIME_WAIT of Appendix D: the peer may not have our last DATA_ACK and may join for it until then. */
+  timeWaitMs: number = Infinity;
   /** When a DATA_ACK last moved forward. */
   dataProgressMs: number = -Infinity;
   plain: PlainStream | null = null;
@@ -170,7 +172,8 @@ export class MultipathConnection implements ByteStream {
   }
 
   get isReleased(): boolean {
-    return this.isDone && this.subflows.length === 0 && this.lingering.length === 0;
+    const left = this.subflows.length + this.lingering.length;
+    return this.isDone && left === 0 && this.timeWaitMs === Infinity;
   }
 
   unsentBytes(): number {
@@ -232,7 +235,7 @@ export class MultipathConnection implements ByteStream {
   }
 
   nextDeadline(): number {
-    let earliest = Math.min(this.dataTimerMs, this.lonelyMs, this.orphanMs);
+    let earliest = Math.min(this.dataTimerMs, this.lonelyMs, this.orphanMs, this.timeWaitMs);
     earliest = Math.min(earliest, this.signals.nextDeadline(), this.paths.nextDeadline());
     if (this.race !== null) earliest = Math.min(earliest, this.race.dueMs);
     if (this.fastclose !== null) earliest = Math.min(earliest, this.fastclose.deadlineMs);
@@ -273,6 +276,7 @@ export class MultipathConnection implements ByteStream {
       this.orphanMs = Infinity;
       abandon(this, now);
     }
+    if (this.timeWaitMs <= now) this.leaveTimeWait();
   }
 
   setNoDelay(on: boolean): void {
@@ -434,7 +438,7 @@ export class MultipathConnection implements ByteStream {
     this.race = null;
     this.paths.stop();
     this.signals.clear();
-    this.owner.tokenDropped(this.localKey.token);
+    if (this.timeWaitMs === Infinity) this.owner.tokenDropped(this.localKey.token);
     this.dataTimerMs = this.lonelyMs = this.orphanMs = Infinity;
     this.reinjection.clear();
     if (reason.code !== null) {
@@ -447,6 +451,13 @@ export class MultipathConnection implements ByteStream {
     if (this.isAbandoned) this.receiveBuffer.discard();
     this.discardSent();
     this.owner.streamClosed(reason);
+  }
+
+  /** The peer has our last DATA_ACK, or has not asked for it in time. */
+  leaveTimeWait(): void {
+    if (this.timeWaitMs === Infinity) return;
+    this.timeWaitMs = Infinity;
+    this.owner.tokenDropped(this.localKey.token);
   }
 
   /** From here on the plain stream answers for the connection (mptcp/fallback). */

@@ -127,6 +127,7 @@ export function dataTimeout(connection: MultipathConnection, now: number): void 
  */
 export function maybeFinish(connection: MultipathConnection, now: number): void {
   if (!connection.isFinished || connection.isDone) return;
+  connection.timeWaitMs = now + connection.env.config.closeTimeoutMs;
   closeSubflows(connection, now);
   connection.finish({ code: null, text: 'closed in order' });
 }

@@ -94,8 +94,9 @@ export function joinRequested(
   networkInterface: NetworkInterface,
   now: number,
 ): number {
-  if (connection.remoteKey === null || connection.plain !== null || connection.isDone)
-    return ResetReason.MPTCP;
+  // In M_TIME_WAIT a join is welcome: it fetches the last DATA_ACK.
+  const over = connection.isDone && connection.timeWaitMs === Infinity;
+  if (connection.remoteKey === null || connection.plain !== null || over) return ResetReason.MPTCP;
   if (connection.subflows.length >= connection.env.config.maxSubflows) return ResetReason.RESOURCES;
   const join: JoinState = {
     localNonce: connection.env.random32(),

@@ -31,7 +31,7 @@ export function subflowActive(connection: MultipathConnection, subflow: Subflow,
   for (const other of [...connection.subflows]) {
     if (other !== subflow && other.tcb.state === State.CLOSE_WAIT) subflowFinished(connection, other, now);
   }
-  connection.owner.notice({ type: 'subflow', subflow: subflow.info() });
+  if (!connection.isDone) connection.owner.notice({ type: 'subflow', subflow: subflow.info() });
   if (connection.isDone || connection.isFinished) closeSubflows(connection, now);
 }
 

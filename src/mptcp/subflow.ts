@@ -258,6 +258,9 @@ export class Subflow implements Extension, Path {
     this.sendMap.release(ssn);
     this.flightMs = now;
     this.connection.releaseSent();
+    // The FIN carried a DATA_ACK of everything.
+    const { finSsn } = this.tcb;
+    if (finSsn >= 0 && ssn > finSsn) this.connection.leaveTimeWait();
   }
 
   unsentBytes(): number {

@@ -276,9 +276,8 @@ export const DATA_RULES: readonly Rule[] = [
     section: 'D',
     asks: 'the states of a connection',
     here:
-      'independent facts (DATA_FIN sent, acknowledged, received) instead of one variable; TIME-WAIT of ' +
-      'the subflows is 2 s (`subflowTimeWaitMs`)',
-    reason: 'M_TIME_WAIT is not kept: see Appendix D below',
+      'independent facts (DATA_FIN sent, acknowledged, received) instead of one variable, see below; ' +
+      'TIME-WAIT of the subflows is 2 s (`subflowTimeWaitMs`)',
   },
   {
     id: 'W1',

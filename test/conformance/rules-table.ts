@@ -109,10 +109,10 @@ const APPENDIX_D: readonly string[] = [
   '| M_FIN_WAIT_2 | ours is acknowledged (`dataUna` beyond it), none received |',
   '| M_CLOSING | both are sent, ours is not acknowledged |',
   '| M_LAST_ACK | as M_CLOSING, the peer was first |',
-  '| M_TIME_WAIT | not kept: the subflows have a TIME-WAIT each, the connection is over |',
+  '| M_TIME_WAIT | the application is told that it is over; a join is answered with the last DATA_ACK and a FIN (`timeWaitMs`) |',
   '',
-  'So an end whose last DATA_ACK is lost together with all subflows may report `ECONNRESET` although everything was delivered:',
-  'the other end has forgotten the connection and refuses the join that would have told it.',
+  'M_TIME_WAIT ends when the FIN of a subflow is acknowledged, for it carried that DATA_ACK, or after `closeTimeoutMs`. Only',
+  'clients open subflows: a server whose subflows are all lost with its last DATA_ACK outstanding ends with `ETIMEDOUT`.',
 ];
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
