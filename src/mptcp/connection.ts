@@ -18,7 +18,7 @@ import {
   State,
   sendSpace,
 } from '../tcp/index.ts';
-import { formatAddress, parseAddress } from '../wire/index.ts';
+import { formatAddress } from '../wire/index.ts';
 import { abandon, abortConnection, type Fastclose, fastcloseTimeout } from './close.ts';
 import type { MptcpConfig } from './config.ts';
 import { dataTimeout, startOrphanTimer } from './data-level.ts';
@@ -31,7 +31,7 @@ import { tuneReceiveBuffer } from './receive.ts';
 import { LowestRtt } from './scheduler/lowest-rtt.ts';
 import type { Scheduler } from './scheduler/scheduler.ts';
 import { releaseSent, transmitConnection } from './send.ts';
-import { Signals } from './signals.ts';
+import { announce, Signals } from './signals.ts';
 import { Stage, type Subflow } from './subflow.ts';
 import { applyKeepAlive, closeSubflows, drop, expireSubflow, sweep } from './subflow-life.ts';
 
@@ -149,7 +149,7 @@ export class MultipathConnection implements ByteStream {
   confirm(now: number): void {
     if (this.confirmed || this.remoteKey === null) return;
     this.confirmed = true;
-    for (const { address, port } of this.advertise) this.announce(address, port);
+    for (const place of this.advertise) announce(this, place);
     this.paths.start(now);
   }
 
@@ -487,16 +487,6 @@ export class MultipathConnection implements ByteStream {
       const key = keyFrom(entropy, this.env.random32(), this.env.random32());
       if (this.owner.isTokenFree(key.token)) return key;
     }
-  }
-
-  announce(address: string, port: number | undefined): void {
-    const words = new Int32Array(4);
-    const family = parseAddress(address, words);
-    if (family === 0) return;
-    const other = port !== undefined && port !== this.listenPort ? port : 0;
-    const id = this.paths.announcedId(words, other);
-    // The peer is connected to that one.
-    if (id !== 0) this.signals.announce({ id, family, words, port: other });
   }
 
   /** The bytes are needed as long as a closing subflow may have to repeat them. */

@@ -3,7 +3,7 @@
 // They travel on pure ACKs, one at a time; ADD_ADDR is repeated until echoed.
 // Before: options-out asks for one, options-in hands one over. After: paths/ opens or closes subflows.
 
-import { Mp, optionFits, type Segment } from '../wire/index.ts';
+import { Mp, optionFits, parseAddress, type Segment } from '../wire/index.ts';
 import type { MultipathConnection } from './connection.ts';
 import { addAddrHmac } from './keys.ts';
 import type { Subflow } from './subflow.ts';
@@ -128,6 +128,17 @@ export class Signals {
       connection.env.counters.RmAddrTx += segment.removeCount;
     }
   }
+}
+
+/** An address of ours for the peer to join, by ADD_ADDR. */
+export function announce(connection: MultipathConnection, place: { address: string; port?: number }): void {
+  const words = new Int32Array(4);
+  const family = parseAddress(place.address, words);
+  if (family === 0) return;
+  const port = place.port === connection.listenPort ? 0 : (place.port ?? 0);
+  const id = connection.paths.announcedId(words, port);
+  // The peer is connected to that one.
+  if (id !== 0) connection.signals.announce({ id, family, words, port });
 }
 
 /** Adds the next signal of the connection to a pure ACK. */
