@@ -158,11 +158,11 @@ export class ConnectionRun {
 
   /**
    * Every byte arrived both ways and one end finished in order; on a network that loses packets the other may
-   * learn no more than that the connection is unknown there (RFC 8684 Appendix D: M_TIME_WAIT is not kept).
+   * never hear of it. A client whose join is answered does: M_TIME_WAIT (RFC 8684 Appendix D).
    */
   private get onlyItsEndWasLost(): boolean {
     const { client, server } = this;
-    if ((client.error === null) === (server.error === null)) return false;
+    if ((client.error === null) === (server.error === null) || client.error === 'ECONNRESET') return false;
     const whole = client.receivedBytes === server.totalBytes && server.receivedBytes === client.totalBytes;
     const lost = (path: PathRun) => path.forward.lostPackets + path.backward.lostPackets > 0;
     return whole && this.paths.some(one => lost(one.path));
