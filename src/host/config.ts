@@ -46,5 +46,8 @@ export function mergeConfig(base: Config, overrides: Partial<Config> | undefined
   if (config.congestion !== 'cubic' && config.congestion !== 'reno') {
     throw new HostError('EINVAL', `unknown congestion controller '${config.congestion}': use cubic or reno`);
   }
+  if (config.ecn !== 'on' && config.ecn !== 'passive' && config.ecn !== 'off') {
+    throw new HostError('EINVAL', `configuration 'ecn' must be on, passive or off, not '${config.ecn}'`);
+  }
   return config;
 }

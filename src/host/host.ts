@@ -226,6 +226,7 @@ export class Host {
       return;
     }
     this.counters.InSegs++;
+    this.counters[BY_CODEPOINT[segment.ecn]]++;
     this.env.shared.inBytes = bytes;
     this.env.shared.inPacketBytes = length;
     const tcb = this.flows.demux.find(segment, interfaceId);
@@ -481,3 +482,6 @@ function isAddressed(segment: Segment, networkInterface: NetworkInterface): bool
     segment.dst0 === words[0]
   );
 }
+
+/** By the ECN field of the IP header (RFC 3168 §5). */
+const BY_CODEPOINT = ['InNoECTPkts', 'InECT1Pkts', 'InECT0Pkts', 'InCEPkts'] as const;

@@ -3,12 +3,13 @@
 // Before: tcp/input. After: the extension frees its buffer, tcp/output sends what the window now allows.
 
 import { Flag, Mp, type Segment } from '../wire/index.ts';
+import { echoReceived, windowReduced } from './ecn.ts';
 import { detectLosses, rackDelivered, rackDuplicate } from './rack.ts';
 import { enterRecovery, type RecoveryAck, recoveryOnAck } from './recovery.ts';
 import { Sent } from './sent-queue.ts';
 import { Recovery, type Tcb } from './tcb.ts';
 import { restartRetransmissionTimer, scheduleLossProbe, Timer } from './timers.ts';
-import { noteDuplicateReport, type UndoAck, undoIfSpurious } from './undo.ts';
+import { forgetUndo, noteDuplicateReport, type UndoAck, undoIfSpurious } from './undo.ts';
 
 /** Processes the acknowledgement number, SACK blocks and window of a segment already found acceptable. */
 export function processAck(tcb: Tcb, segment: Segment, ssn: number, ack: number, now: number): void {
@@ -57,7 +58,8 @@ export function processAck(tcb: Tcb, segment: Segment, ssn: number, ack: number,
   recoveryAck.now = now;
   recoveryOnAck(tcb, recoveryAck);
   // RFC 3042 §2: what is only reported selectively, before recovery, leaves the window as it is.
-  if (delivered > 0 && (advanced || tcb.recovery !== Recovery.OPEN)) {
+  const echoed = (segment.flags & (Flag.ECE | Flag.SYN)) === Flag.ECE && echoReceived(tcb, delivered, now);
+  if (delivered > 0 && !echoed && (advanced || tcb.recovery !== Recovery.OPEN)) {
     const limited = tcb.cwndLimited || pipeBefore * 2 > tcb.congestion.cwndBytes * (inSlowStart(tcb) ? 1 : 2);
     tcb.cwndLimited = false;
     const rtt = tcb.rtt;
@@ -201,6 +203,8 @@ function tlpAcknowledged(tcb: Tcb, ack: number, bareDuplicate: boolean, now: num
     if (tcb.recovery !== Recovery.OPEN) return;
     tcb.congestion.onEnterRecovery(Math.max(tcb.sndNxt - tcb.sndUna, tcb.payloadMss), now);
     tcb.congestion.onExitRecovery(now);
+    forgetUndo(tcb);
+    windowReduced(tcb);
   } else if (bareDuplicate) {
     // Case 2: original and probe both arrived, and the peer does not speak DSACK.
     tcb.tlpEndSsn = -1;

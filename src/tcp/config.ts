@@ -37,6 +37,8 @@ export interface TcpConfig {
   /** TCP timestamps and SACK offered (Linux: tcp_timestamps, tcp_sack). */
   timestamps: boolean;
   sack: boolean;
+  /** Explicit Congestion Notification: asked for and granted, only granted, or neither (Linux: tcp_ecn). */
+  ecn: 'on' | 'passive' | 'off';
   /** Smallest MTU that repeated loss of full-size segments falls back to (bytes). */
   mtuFloorBytes: number;
   /** Bytes sent to an address that has not proved itself, per byte received from it. */
@@ -65,6 +67,7 @@ export const TCP_DEFAULTS: TcpConfig = {
   challengeAcksPerSecond: 10,
   timestamps: true,
   sack: true,
+  ecn: 'passive',
   mtuFloorBytes: 1280,
   amplificationLimit: 3,
 };

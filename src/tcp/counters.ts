@@ -40,6 +40,12 @@ export const COUNTERS = [
   'TCPWinProbe',
   'TCPMTUPFail',
   'OutOfWindowIcmps',
+  'TCPDeliveredCE',
+  // IpExt
+  'InNoECTPkts',
+  'InECT1Pkts',
+  'InECT0Pkts',
+  'InCEPkts',
   // MPTcpExt
   'MPCapableSYNRX',
   'MPCapableSYNTX',

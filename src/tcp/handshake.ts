@@ -3,6 +3,7 @@
 // Before: tcp/input and host/listener. After: the extension learns that the connection is established.
 
 import { Flag, type Segment } from '../wire/index.ts';
+import { negotiateEcn } from './ecn.ts';
 import { State } from './state.ts';
 import { Recovery, type Tcb } from './tcb.ts';
 import { Timer } from './timers.ts';
@@ -13,6 +14,7 @@ export function openPassive(tcb: Tcb, segment: Segment, now: number): void {
   tcb.passive = true;
   tcb.moveTo(State.SYN_RECEIVED, 'SYN received');
   acceptPeerOptions(tcb, segment, now);
+  negotiateEcn(tcb, segment);
   tcb.sndNxt = 1;
   tcb.synPending = true;
   tcb.progressMs = now;
@@ -36,6 +38,7 @@ export function receiveSynSent(tcb: Tcb, segment: Segment, now: number): void {
   if ((flags & Flag.SYN) === 0) return;
   tcb.lastReceivedMs = now;
   acceptPeerOptions(tcb, segment, now);
+  negotiateEcn(tcb, segment);
   if (!hasAck) {
     tcb.moveTo(State.SYN_RECEIVED, 'simultaneous open');
     tcb.synPending = true;

@@ -4,6 +4,7 @@
 
 import { Flag, type Segment } from '../wire/index.ts';
 import { processAck } from './ack.ts';
+import { noteCodepoint } from './ecn.ts';
 import { acceptPeerOptions, completeHandshake, receiveSynSent } from './handshake.ts';
 import { noteBeyond, noteDuplicate } from './sack-report.ts';
 import { isSynchronized, mayReceive, State } from './state.ts';
@@ -202,6 +203,7 @@ function receivePayload(tcb: Tcb, segment: Segment, ssn: number, now: number): v
   tcb.bytesReceived += length;
   if (length > tcb.rcvMss) tcb.rcvMss = Math.min(length, tcb.payloadMss);
   measureReceiver(tcb, segment, now);
+  noteCodepoint(tcb, segment);
   tcb.extension.payload(start, tcb.env.shared.inBytes, segment.payloadOffset + (start - ssn), length, now);
   if ((tcb.state as State) === State.CLOSED) return;
   if (start > tcb.rcvNxt) {

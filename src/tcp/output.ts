@@ -6,6 +6,7 @@
 
 import { encodeHeaders, Flag, headerLength, optionsLength, writeChecksum } from '../wire/index.ts';
 import { addressSegment } from './addressing.ts';
+import { ecnSynFlags, markOutgoing } from './ecn.ts';
 import { addSack, hasReport } from './sack-report.ts';
 import { Sent } from './sent-queue.ts';
 import { maySend, State } from './state.ts';
@@ -115,6 +116,7 @@ export function transmitData(
     takeFin(tcb, now);
   }
   prepare(tcb, flags, ssn, now);
+  markOutgoing(tcb, true);
   tcb.extension.dataOptions(tcb.env.out, ssn, length, now);
   tcb.bytesSent += length;
   if (tcb.recovery === Recovery.RECOVERY) tcb.prrSent += length;
@@ -168,7 +170,7 @@ function transmitReset(tcb: Tcb, out: Uint8Array, offset: number, now: number): 
 function transmitSyn(tcb: Tcb, out: Uint8Array, offset: number, now: number): number {
   tcb.synPending = false;
   const synAck = tcb.state === State.SYN_RECEIVED;
-  prepare(tcb, synAck ? Flag.SYN | Flag.ACK : Flag.SYN, 0, now);
+  prepare(tcb, (synAck ? Flag.SYN | Flag.ACK : Flag.SYN) | ecnSynFlags(tcb, synAck), 0, now);
   const segment = tcb.env.out;
   segment.mss = tcb.networkInterface.mtu - (tcb.networkInterface.family === 6 ? 60 : 40);
   segment.window = Math.min(65535, tcb.extension.offerWindow(0, 1));
@@ -292,6 +294,7 @@ function prepare(tcb: Tcb, flags: number, ssn: number, now: number): void {
   segment.seq = tcb.wireSeq(ssn);
   segment.ack = (flags & Flag.ACK) !== 0 ? (tcb.irs + tcb.rcvNxt) >>> 0 : 0;
   if ((flags & Flag.SYN) !== 0) return;
+  markOutgoing(tcb, false);
   segment.window = tcb.extension.offerWindow(tcb.rcvScale, 2 * tcb.rcvMss);
   tcb.rcvEdge = Math.max(tcb.rcvEdge, tcb.rcvNxt + (segment.window << tcb.rcvScale));
   if (tcb.timestamps) {

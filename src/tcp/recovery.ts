@@ -2,6 +2,7 @@
 // (RFC 9937) and the window of one after a timeout (RFC 5681 §3.1, RFC 6298 §5).
 // Before: tcp/rack and tcp/timers. After: tcp/output asks `cwndBytes`.
 
+import { windowReduced } from './ecn.ts';
 import { rackRecovered } from './rack.ts';
 import { Sent } from './sent-queue.ts';
 import { Recovery, type Tcb } from './tcb.ts';
@@ -19,6 +20,7 @@ export function enterRecovery(tcb: Tcb, now: number): void {
   tcb.prrSent = 0;
   tcb.prrFlight = Math.max(flight - tcb.sent.sackedBytes, 1);
   tcb.congestion.onEnterRecovery(flight, now);
+  windowReduced(tcb);
   // RFC 9937 §6.2: at least the first retransmission leaves at once.
   tcb.prrCwnd = Math.max(tcb.pipeBytes, 0) + tcb.payloadMss;
 }
@@ -27,6 +29,7 @@ export function enterRecovery(tcb: Tcb, now: number): void {
 export function enterLoss(tcb: Tcb, now: number): void {
   const first = tcb.recovery !== Recovery.LOSS || tcb.sndUna >= tcb.recoveryPoint;
   tcb.congestion.onRetransmissionTimeout(tcb.sndNxt - tcb.sndUna, first, now);
+  windowReduced(tcb);
   beginEpisode(tcb);
   // RFC 5682 §3.1: "SHOULD NOT be applied if the TCP sender is already in loss recovery"; a timer that
   // expires again before anything was acknowledged starts it anew. A timestamp tells the same with the first

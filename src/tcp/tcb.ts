@@ -4,6 +4,7 @@
 // Read first: RFC 9293 §3.3, §3.10. On the walk: tcp/input fills it, tcp/output empties it.
 
 import { type CongestionController, createController } from '../congestion/index.ts';
+import { Ecn } from './ecn.ts';
 import type { Environment, NetworkInterface } from './environment.ts';
 import type { CloseReason, Extension } from './extension.ts';
 import { RangeSet } from './range-set.ts';
@@ -99,6 +100,7 @@ export class Tcb {
   prrFlight = 0;
   prrCwnd = 0;
   readonly undo: Undo = new Undo();
+  readonly ecn: Ecn = new Ecn();
   cwndLimited = false;
   /** RACK (RFC 8985 §5.2). */
   rackSentMs = 0;

@@ -150,5 +150,6 @@ function takeBack(tcb: Tcb, now: number): void {
   tcb.congestion.undo(now);
   tcb.sent.unmarkLost();
   tcb.recovery = Recovery.OPEN;
+  tcb.ecn.cwrPending = false;
   forgetUndo(tcb);
 }

@@ -33,6 +33,7 @@ const settings: readonly Setting[] = [
   { title: 'SYN cookies always', bed: sysctl('tcp_syncookies', 2) },
   { title: 'Reno at the kernel', bed: {}, congestion: 'reno' },
   { title: 'BBR at the kernel', bed: {}, congestion: 'bbr' },
+  { title: 'we with ECN', bed: { config: { ecn: 'on' } } },
   { title: 'we without timestamps', bed: { config: { timestamps: false } } },
   { title: 'we without SACK', bed: { config: { sack: false } } },
   { title: 'we with Reno', bed: { config: { congestion: 'reno' } } },

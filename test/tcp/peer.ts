@@ -31,8 +31,10 @@ const EPHEMERAL = 45_000;
 
 /** What the peer puts into a packet; what is left out follows from what it has seen. */
 export interface Fields {
-  /** Letters S A F R P U. */
+  /** Letters S A F R P U, E (ECE) and C (CWR). */
   flags?: string;
+  /** The ECN field of the IP header. */
+  ecn?: number;
   seq?: number;
   ack?: number;
   /** The raw 16 bits. */
@@ -55,6 +57,7 @@ export interface Fields {
 export interface Packet {
   at: number;
   flags: string;
+  ecn: number;
   seq: number;
   ack: number;
   window: number;
@@ -201,6 +204,7 @@ export class Peer {
     s.srcPort = fields.port ?? this.port;
     s.dstPort = this.hostPort;
     s.flags = flags;
+    s.ecn = fields.ecn ?? 0;
     const seq = fields.seq ?? this.seq;
     const length = fields.length ?? 0;
     s.seq = (this.iss + seq) >>> 0;
@@ -295,7 +299,7 @@ export class Peer {
       sack.push([(s.sackLeft[i] - this.iss) | 0, (s.sackRight[i] - this.iss) | 0]);
     }
     const packet: Packet = {
-      ...{ at: this.now, flags: flagLetters(s.flags), seq, ack, window: s.window },
+      ...{ at: this.now, flags: flagLetters(s.flags), ecn: s.ecn, seq, ack, window: s.window },
       length: s.payloadLength,
       payload: Buffer.from(bytes.subarray(s.payloadOffset, s.payloadOffset + s.payloadLength)),
       ...{ mss: s.mss, windowScale: s.windowScale, sackPermitted: s.sackPermitted, sack },
@@ -384,6 +388,8 @@ const LETTERS: readonly (readonly [string, number])[] = [
   ['P', Flag.PSH],
   ['U', Flag.URG],
   ['A', Flag.ACK],
+  ['E', Flag.ECE],
+  ['C', Flag.CWR],
 ];
 
 function flagBits(letters: string): number {
