@@ -92,7 +92,7 @@ function capableAnswered(subflow: Subflow, segment: Segment, now: number): boole
 /** RFC 8684 §3.1: a SYN without MP_CAPABLE begins a regular TCP session. */
 function plainAnswered(subflow: Subflow, cause: PlainCause, now: number): boolean {
   subflow.connection.owner.setEndpoints(subflow.tcb);
-  if (cause !== 'network-remembered') optionsDropped(subflow, now);
+  if (subflow.connection.race !== null) optionsDropped(subflow, now);
   return fallBack(subflow, { cause, seenBy: 'local' }, now);
 }
 

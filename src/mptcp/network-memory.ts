@@ -12,6 +12,8 @@ export interface NetworkRecord {
   readonly network: string;
   /** SYNs with MP_CAPABLE were lost or refused where plain ones were not. */
   optionsDroppedUntilMs: number;
+  /** So many connections in a row found that. */
+  optionsDroppedTimes: number;
   /** DSS checksums were wrong. */
   payloadAlteredUntilMs: number;
 }
@@ -32,13 +34,17 @@ export class NetworkMemory {
   }
 
   optionsDropped(network: string, untilMs: number): void {
-    this.record(network).optionsDroppedUntilMs = untilMs;
+    const record = this.record(network);
+    record.optionsDroppedUntilMs = untilMs;
+    record.optionsDroppedTimes++;
   }
 
   /** An answer with MP_CAPABLE has come from there after all. */
   optionsPass(network: string): void {
     const record = this.records.get(network);
-    if (record !== undefined) record.optionsDroppedUntilMs = -Infinity;
+    if (record === undefined) return;
+    record.optionsDroppedUntilMs = -Infinity;
+    record.optionsDroppedTimes = 0;
   }
 
   payloadAltered(network: string, untilMs: number): void {
@@ -48,7 +54,8 @@ export class NetworkMemory {
   private record(network: string): NetworkRecord {
     let record = this.records.get(network);
     if (record === undefined) {
-      record = { network, optionsDroppedUntilMs: -Infinity, payloadAlteredUntilMs: -Infinity };
+      const [optionsDroppedUntilMs, payloadAlteredUntilMs] = [-Infinity, -Infinity];
+      record = { network, optionsDroppedUntilMs, optionsDroppedTimes: 0, payloadAlteredUntilMs };
       for (const oldest of this.records.keys()) {
         if (this.records.size < MOST_NETWORKS) break;
         this.records.delete(oldest);
@@ -59,19 +66,30 @@ export class NetworkMemory {
   }
 }
 
+/** What becomes of MP_CAPABLE on the network an interface leads to, as far as is known. */
+export const Options = {
+  PASS: 0,
+  /** One connection found them lost: maybe by chance. */
+  SUSPECT: 1,
+  DROPPED: 2,
+} as const;
+export type Options = (typeof Options)[keyof typeof Options];
+
 /** What a client must know of the network its first SYN leaves by. */
 export function knownOf(
   connection: MultipathConnection,
   { network }: NetworkInterface,
   now: number,
-): { dropsOptions: boolean; altersPayload: boolean } {
+): { options: Options; altersPayload: boolean } {
   const record = connection.owner.networks.find(network);
   if (record === undefined || connection.env.config.blackholeTimeoutMs === 0) {
-    return { dropsOptions: false, altersPayload: false };
+    return { options: Options.PASS, altersPayload: false };
   }
+  const altersPayload = record.payloadAlteredUntilMs > now;
+  if (record.optionsDroppedUntilMs <= now) return { options: Options.PASS, altersPayload };
   return {
-    dropsOptions: record.optionsDroppedUntilMs > now,
-    altersPayload: record.payloadAlteredUntilMs > now,
+    options: record.optionsDroppedTimes >= SIGHTINGS ? Options.DROPPED : Options.SUSPECT,
+    altersPayload,
   };
 }
 
@@ -94,3 +112,8 @@ export function payloadAltered(subflow: Subflow, now: number): void {
 }
 
 const MOST_NETWORKS = 64;
+/**
+ * DEVIATION (Linux: one): loss takes two SYNs and spares a third now and then, and costs a network without any
+ * middlebox its multipath for an hour. Until the second time both SYNs set out together, which costs no time.
+ */
+const SIGHTINGS = 2;

@@ -6,7 +6,7 @@ import { type NetworkInterface, openPassive, type Tcb } from '../tcp/index.ts';
 import type { Segment } from '../wire/index.ts';
 import type { MultipathConnection } from './connection.ts';
 import { joinHmac } from './keys.ts';
-import { knownOf } from './network-memory.ts';
+import { knownOf, Options } from './network-memory.ts';
 import type { PathOptions } from './observation.ts';
 import { SynRace } from './race.ts';
 import { ResetReason } from './reset-reason.ts';
@@ -49,7 +49,7 @@ export function openFirst(
       initial: true,
       join: null,
       localAddressId: 0,
-      ...(known.dropsOptions ? { plainCause: 'network-remembered' } : {}),
+      ...(known.options === Options.DROPPED ? { plainCause: 'network-remembered' } : {}),
     },
     now,
   );
@@ -60,9 +60,12 @@ export function openFirst(
   connection.paths.localId(options.networkInterface.words, 0);
   connection.paths.plan(options.paths, options.remote, subflow);
   connection.owner.setEndpoints(subflow.tcb);
-  if (subflow.plainCause !== null) connection.env.counters.MPCapableSYNTXDisabled++;
-  else if (connection.env.config.plainSynMs > 0) connection.race = new SynRace(connection, subflow, now);
   subflow.tcb.open(now);
+  if (subflow.plainCause !== null) connection.env.counters.MPCapableSYNTXDisabled++;
+  else if (connection.env.config.plainSynMs > 0) {
+    connection.race = new SynRace(connection, subflow, known.options === Options.SUSPECT, now);
+    connection.race.expire(now);
+  }
 }
 
 /** Passive open: a SYN with a valid MP_CAPABLE. */

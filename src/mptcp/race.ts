@@ -7,7 +7,7 @@
 import { type CloseReason, State } from '../tcp/index.ts';
 import type { MultipathConnection } from './connection.ts';
 import { addSubflow } from './opening.ts';
-import type { Subflow } from './subflow.ts';
+import type { PlainCause, Subflow } from './subflow.ts';
 import { applyKeepAlive, drop } from './subflow-life.ts';
 
 /** Id of the flow asked for; those of the path manager begin with 1. */
@@ -19,15 +19,18 @@ export class SynRace {
   private readonly connection: MultipathConnection;
   /** The subflow that asks for Multipath TCP. */
   private readonly first: Subflow;
+  private readonly suspect: boolean;
   /** What became of its SYN, when it was refused. */
   private refusal: CloseReason | null = null;
   /** The plain SYN has set out, or waits for the link to open a port. */
   private isOn = false;
 
-  constructor(connection: MultipathConnection, first: Subflow, now: number) {
+  /** `suspect`: the network may drop the option, so the plain SYN does not wait. */
+  constructor(connection: MultipathConnection, first: Subflow, suspect: boolean, now: number) {
     this.connection = connection;
     this.first = first;
-    this.dueMs = now + connection.env.config.plainSynMs;
+    this.suspect = suspect;
+    this.dueMs = suspect ? now : now + connection.env.config.plainSynMs;
   }
 
   expire(now: number): void {
@@ -52,6 +55,11 @@ export class SynRace {
     if (this.refusal !== null) this.connection.finish(this.refusal);
   }
 
+  private get cause(): PlainCause {
+    if (this.suspect) return 'network-remembered';
+    return this.refusal === null ? 'syn-unanswered' : 'syn-refused';
+  }
+
   private start(now: number): void {
     const { connection, first } = this;
     const { networkInterface, remoteWords, remotePort } = first.tcb;
@@ -64,13 +72,13 @@ export class SynRace {
   }
 
   private open(localPort: number, now: number): boolean {
-    const { connection, first, refusal } = this;
+    const { connection, first } = this;
     const subflow = addSubflow(
       connection,
       { ...endpointOf(first), localPort },
       {
         initial: true,
-        plainCause: refusal === null ? 'syn-unanswered' : 'syn-refused',
+        plainCause: this.cause,
         join: null,
         localAddressId: first.localAddressId,
         name: first.name,

@@ -73,10 +73,12 @@ test('SYNs are lost for their option: TCP from another port, and at once the nex
   await until(() => network.openPorts === 1, 'the port of the lost SYN given back');
   await exchange(first);
 
-  box.lost.clear();
-  const second = dial(t, server, path);
-  await once(second, 'connect');
-  assert.equal(second.multipath.fallback?.cause, 'network-remembered');
-  assert.equal(box.lost.size, 0);
-  await exchange(second);
+  for (const asking of [1, 0]) {
+    box.lost.clear();
+    const next = dial(t, server, path);
+    await once(next, 'connect');
+    assert.equal(next.multipath.fallback?.cause, 'network-remembered');
+    assert.equal(box.lost.size, asking, 'SYNs with the option: the first loss may have been chance');
+    await exchange(next);
+  }
 });

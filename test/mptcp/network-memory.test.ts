@@ -22,6 +22,11 @@ function connect(world: World, path = 0): { connection: Connection; syns: Segmen
   return { connection, syns, tookMs: world.now - startMs };
 }
 
+/** The first path's network is known to drop the option. */
+function condemn(world: World): void {
+  for (let i = 0; i < 2; i++) world.client.host.networks.optionsDropped('10.1.0.0/24', Infinity);
+}
+
 /** A box on the first path. */
 const lossyFor = (match: (s: Segment) => boolean): Rule =>
   first(Infinity, (s, p) => p.path === 0 && match(s));
@@ -38,11 +43,21 @@ test('H4b: a network that drops the option is remembered for an hour, and no oth
   assert.equal(again.tookMs, 20, 'no time is lost');
   assert.deepEqual(
     again.syns.map(s => s.mp),
-    [0],
+    [Mp.CAPABLE, 0],
+    'was it chance?',
   );
   assert.equal(again.connection.multipath().fallback?.cause, 'network-remembered');
+  assert.equal(world.client.host.counters.MPCapableSYNTXDisabled, 0);
+  assert.equal(world.client.host.counters.Blackhole, 2);
+
+  const third = connect(world);
+  assert.equal(third.tookMs, 20);
+  assert.deepEqual(
+    third.syns.map(s => s.mp),
+    [0],
+  );
+  assert.equal(third.connection.multipath().fallback?.cause, 'network-remembered');
   assert.equal(world.client.host.counters.MPCapableSYNTXDisabled, 1);
-  assert.equal(world.client.host.counters.Blackhole, 1);
 
   const elsewhere = connect(world, 1);
   assert.ok(has(elsewhere.syns[0], Mp.CAPABLE));
@@ -53,12 +68,30 @@ test('H4b: a network that drops the option is remembered for an hour, and no oth
   const later = connect(world);
   assert.ok(has(later.syns[0], Mp.CAPABLE), 'tried again');
   assert.equal(later.connection.multipath().fallback?.cause, 'syn-unanswered');
-  assert.equal(world.client.host.counters.Blackhole, 2);
+  assert.deepEqual(
+    connect(world).syns.map(s => s.mp),
+    [0],
+    'one more time is enough',
+  );
+});
+
+test('two SYNs were lost by chance: the next connection is multipath, and the network is cleared', () => {
+  const world = new World();
+  world.rules.push(first(2, isCapableSyn));
+  assert.equal(connect(world).connection.multipath().fallback?.cause, 'syn-unanswered');
+  const next = connect(world);
+  assert.equal(next.tookMs, 20);
+  assert.equal(next.connection.multipath().active, true);
+  assert.deepEqual(world.client.host.networks.entries(world.now), []);
+  world.run(20);
+  assert.equal(world.server.connections.length, 2);
+  assert.equal([...world.server.host.connections].length, 2, 'the plain SYN was taken back');
+  assert.equal(connect(world).syns.length, 1);
 });
 
 test('a connection that began as TCP for what was remembered carries data and ends', () => {
   const world = new World();
-  world.client.host.networks.optionsDropped('10.1.0.0/24', Infinity);
+  condemn(world);
   world.establish();
   assert.equal(world.client.connection.multipath().active, false);
   assert.equal(world.server.connection.multipath().active, false);
@@ -73,7 +106,7 @@ test('blackholeTimeoutMs 0: nothing is remembered, and nothing known is heeded',
   connect(world);
   assert.equal(world.client.host.counters.Blackhole, 0);
   assert.deepEqual(world.client.host.networks.entries(world.now), []);
-  world.client.host.networks.optionsDropped('10.1.0.0/24', Infinity);
+  condemn(world);
   assert.ok(has(connect(world).syns[0], Mp.CAPABLE));
 });
 
@@ -82,7 +115,7 @@ test('an answer with MP_CAPABLE wipes out what was held against the options', ()
   // Under way while the network falls under suspicion.
   const paths = [{ interfaceId: world.pathInterface(0) }];
   const connection = world.connect({ paths });
-  world.client.host.networks.optionsDropped('10.1.0.0/24', Infinity);
+  condemn(world);
   world.until('connected', () => connection.connected);
   assert.deepEqual(world.client.host.networks.entries(world.now), []);
 });
@@ -95,7 +128,7 @@ test('interfaces may name the network they are on; the name counts', () => {
     world.client.interfaces.set(address, id);
     world.clientAddresses.push(address);
   }
-  world.rules.push(lossyFor(isCapableSyn));
+  world.rules.push(first(Infinity, isCapableSyn));
   connect(world, 0);
   assert.equal(connect(world, 1).connection.multipath().fallback?.cause, 'network-remembered');
 });
