@@ -7,13 +7,21 @@ import type { NetworkInterface } from '../tcp/index.ts';
 import type { MultipathConnection } from './connection.ts';
 import type { Subflow } from './subflow.ts';
 
+/** What becomes of MP_CAPABLE on a network, as far as is known. */
+export const Options = {
+  PASS: 0,
+  /** One connection found it lost or refused where a plain SYN was not: maybe by chance. */
+  SUSPECT: 1,
+  /** The next one found the same. */
+  DROPPED: 2,
+} as const;
+export type Options = (typeof Options)[keyof typeof Options];
+
 /** What is held against one network, and until when. */
 export interface NetworkRecord {
   readonly network: string;
-  /** SYNs with MP_CAPABLE were lost or refused where plain ones were not. */
-  optionsDroppedUntilMs: number;
-  /** So many connections in a row found that. */
-  optionsDroppedTimes: number;
+  options: Options;
+  optionsUntilMs: number;
   /** DSS checksums were wrong. */
   payloadAlteredUntilMs: number;
 }
@@ -29,22 +37,24 @@ export class NetworkMemory {
   /** Everything that still holds. */
   entries(now: number): NetworkRecord[] {
     return [...this.records.values()].filter(
-      record => record.optionsDroppedUntilMs > now || record.payloadAlteredUntilMs > now,
+      record => record.optionsUntilMs > now || record.payloadAlteredUntilMs > now,
     );
   }
 
-  optionsDropped(network: string, untilMs: number): void {
+  /** `confirmed`: by a connection that had been warned. */
+  optionsDropped(network: string, confirmed: boolean, untilMs: number): void {
     const record = this.record(network);
-    record.optionsDroppedUntilMs = untilMs;
-    record.optionsDroppedTimes++;
+    if (confirmed) record.options = Options.DROPPED;
+    else if (record.options === Options.PASS) record.options = Options.SUSPECT;
+    record.optionsUntilMs = untilMs;
   }
 
   /** An answer with MP_CAPABLE has come from there after all. */
   optionsPass(network: string): void {
     const record = this.records.get(network);
     if (record === undefined) return;
-    record.optionsDroppedUntilMs = -Infinity;
-    record.optionsDroppedTimes = 0;
+    record.options = Options.PASS;
+    record.optionsUntilMs = -Infinity;
   }
 
   payloadAltered(network: string, untilMs: number): void {
@@ -54,8 +64,8 @@ export class NetworkMemory {
   private record(network: string): NetworkRecord {
     let record = this.records.get(network);
     if (record === undefined) {
-      const [optionsDroppedUntilMs, payloadAlteredUntilMs] = [-Infinity, -Infinity];
-      record = { network, optionsDroppedUntilMs, optionsDroppedTimes: 0, payloadAlteredUntilMs };
+      const [options, optionsUntilMs, payloadAlteredUntilMs] = [Options.PASS, -Infinity, -Infinity];
+      record = { network, options, optionsUntilMs, payloadAlteredUntilMs };
       for (const oldest of this.records.keys()) {
         if (this.records.size < MOST_NETWORKS) break;
         this.records.delete(oldest);
@@ -65,15 +75,6 @@ export class NetworkMemory {
     return record;
   }
 }
-
-/** What becomes of MP_CAPABLE on the network an interface leads to, as far as is known. */
-export const Options = {
-  PASS: 0,
-  /** One connection found them lost: maybe by chance. */
-  SUSPECT: 1,
-  DROPPED: 2,
-} as const;
-export type Options = (typeof Options)[keyof typeof Options];
 
 /** What a client must know of the network its first SYN leaves by. */
 export function knownOf(
@@ -85,20 +86,25 @@ export function knownOf(
   if (record === undefined || connection.env.config.blackholeTimeoutMs === 0) {
     return { options: Options.PASS, altersPayload: false };
   }
-  const altersPayload = record.payloadAlteredUntilMs > now;
-  if (record.optionsDroppedUntilMs <= now) return { options: Options.PASS, altersPayload };
   return {
-    options: record.optionsDroppedTimes >= SIGHTINGS ? Options.DROPPED : Options.SUSPECT,
-    altersPayload,
+    options: record.optionsUntilMs > now ? record.options : Options.PASS,
+    altersPayload: record.payloadAlteredUntilMs > now,
   };
 }
 
-/** A plain SYN was answered where one with MP_CAPABLE was lost or refused. */
+/**
+ * A plain SYN was answered where one with MP_CAPABLE was lost or refused.
+ * DEVIATION (Linux: at once for an hour): loss takes two SYNs and spares a third now and then, which would
+ * cost a network without any middlebox its multipath. The next connection is only warned: it sends both SYNs
+ * at once, which costs no time.
+ */
 export function optionsDropped(subflow: Subflow, now: number): void {
   const { env, owner } = subflow.connection;
   if (env.config.blackholeTimeoutMs === 0) return;
   env.counters.Blackhole++;
-  owner.networks.optionsDropped(subflow.tcb.networkInterface.network, now + env.config.blackholeTimeoutMs);
+  const { network } = subflow.tcb.networkInterface;
+  const warned = subflow.plainCause === 'network-remembered';
+  owner.networks.optionsDropped(network, warned, now + env.config.blackholeTimeoutMs);
 }
 
 /**
@@ -112,8 +118,3 @@ export function payloadAltered(subflow: Subflow, now: number): void {
 }
 
 const MOST_NETWORKS = 64;
-/**
- * DEVIATION (Linux: one): loss takes two SYNs and spares a third now and then, and costs a network without any
- * middlebox its multipath for an hour. Until the second time both SYNs set out together, which costs no time.
- */
-const SIGHTINGS = 2;

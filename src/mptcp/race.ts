@@ -73,9 +73,10 @@ export class SynRace {
 
   private open(localPort: number, now: number): boolean {
     const { connection, first } = this;
+    const { networkInterface, remoteWords, remotePort } = first.tcb;
     const subflow = addSubflow(
       connection,
-      { ...endpointOf(first), localPort },
+      { networkInterface, localPort, remoteWords, remotePort },
       {
         initial: true,
         plainCause: this.cause,
@@ -100,14 +101,6 @@ export class SynRace {
     subflow.tcb.open(now);
     return true;
   }
-}
-
-function endpointOf({ tcb: { networkInterface, remoteWords, remotePort } }: Subflow): {
-  networkInterface: Subflow['tcb']['networkInterface'];
-  remoteWords: Int32Array;
-  remotePort: number;
-} {
-  return { networkInterface, remoteWords, remotePort };
 }
 
 /** One SYN was answered: the other is taken back. An answer to it that is on its way gets a RST as well. */

@@ -24,7 +24,7 @@ function connect(world: World, path = 0): { connection: Connection; syns: Segmen
 
 /** The first path's network is known to drop the option. */
 function condemn(world: World): void {
-  for (let i = 0; i < 2; i++) world.client.host.networks.optionsDropped('10.1.0.0/24', Infinity);
+  world.client.host.networks.optionsDropped('10.1.0.0/24', true, Infinity);
 }
 
 /** A box on the first path. */
@@ -37,7 +37,7 @@ test('H4b: a network that drops the option is remembered for an hour, and no oth
   connect(world);
   const [known] = world.client.host.networks.entries(world.now);
   assert.equal(known.network, '10.1.0.0/24');
-  assert.equal(known.optionsDroppedUntilMs, world.now + HOUR_MS);
+  assert.equal(known.optionsUntilMs, world.now + HOUR_MS);
 
   const again = connect(world);
   assert.equal(again.tookMs, 20, 'no time is lost');
@@ -87,6 +87,16 @@ test('two SYNs were lost by chance: the next connection is multipath, and the ne
   assert.equal(world.server.connections.length, 2);
   assert.equal([...world.server.host.connections].length, 2, 'the plain SYN was taken back');
   assert.equal(connect(world).syns.length, 1);
+});
+
+test('connections that set out together are one sighting, not several', () => {
+  const world = new World();
+  world.rules.push(first(6, isCapableSyn));
+  const paths = [{ interfaceId: world.pathInterface(0) }];
+  const together = [1, 2, 3].map(() => world.connect({ paths }));
+  world.until('connected', () => together.every(({ connected }) => connected));
+  assert.equal(world.client.host.counters.Blackhole, 3);
+  assert.equal(connect(world).connection.multipath().active, true);
 });
 
 test('a connection that began as TCP for what was remembered carries data and ends', () => {
@@ -197,7 +207,7 @@ test('MP_FAIL on a reset is remembered as well', () => {
 
 test('the memory is bounded: the oldest network goes', () => {
   const memory = new NetworkMemory();
-  for (let i = 0; i < 1_000; i++) memory.optionsDropped(`10.0.${i}.0/24`, HOUR_MS);
+  for (let i = 0; i < 1_000; i++) memory.optionsDropped(`10.0.${i}.0/24`, false, HOUR_MS);
   const kept = memory.entries(0);
   assert.equal(kept.length, 64);
   assert.equal(kept[63].network, '10.0.999.0/24');
