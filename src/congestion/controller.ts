@@ -7,6 +7,7 @@
 // It counts in bytes, so it does not care whether an acknowledgement covers one packet or forty-five.
 
 import { Cubic } from './cubic.ts';
+import { Lia } from './lia.ts';
 import { Reno } from './reno.ts';
 
 export interface CongestionController {
@@ -42,7 +43,7 @@ export interface CongestionController {
   undo(now: number): void;
 }
 
-export type CongestionName = 'cubic' | 'reno';
+export type CongestionName = 'cubic' | 'reno' | 'lia';
 
 export function createController(
   name: CongestionName,
@@ -54,5 +55,7 @@ export function createController(
       return new Cubic(mssBytes, initialWindowBytes);
     case 'reno':
       return new Reno(mssBytes, initialWindowBytes);
+    case 'lia':
+      return new Lia(mssBytes, initialWindowBytes);
   }
 }

@@ -8,7 +8,7 @@
 import type { CongestionController } from './controller.ts';
 
 export class Reno implements CongestionController {
-  readonly name = 'reno';
+  readonly name: string = 'reno';
   cwndBytes: number;
   ssthreshBytes: number = Infinity;
 
@@ -54,10 +54,16 @@ export class Reno implements CongestionController {
     // RFC 5681 §3.1: "When the number of bytes acknowledged reaches cwnd, then cwnd can be incremented
     // by up to SMSS bytes." What is beyond two windows is dropped: one increase per round trip.
     this.#bytesAcked += ackedBytes;
-    if (this.#bytesAcked >= this.cwndBytes) {
-      this.#bytesAcked = Math.min(this.#bytesAcked - this.cwndBytes, this.cwndBytes);
+    const neededBytes = this.bytesPerIncrease();
+    if (this.#bytesAcked >= neededBytes) {
+      this.#bytesAcked = Math.min(this.#bytesAcked - neededBytes, neededBytes);
       this.cwndBytes += this.#mssBytes;
     }
+  }
+
+  /** So many bytes are acknowledged in congestion avoidance before the window grows by one segment. */
+  protected bytesPerIncrease(): number {
+    return this.cwndBytes;
   }
 
   onEnterRecovery(inFlightBytes: number, _now: number): void {

@@ -43,8 +43,11 @@ export function mergeConfig(base: Config, overrides: Partial<Config> | undefined
     merged[key] = value;
   }
   const config = merged as unknown as Config;
-  if (config.congestion !== 'cubic' && config.congestion !== 'reno') {
-    throw new HostError('EINVAL', `unknown congestion controller '${config.congestion}': use cubic or reno`);
+  if (!['cubic', 'reno', 'lia'].includes(config.congestion)) {
+    throw new HostError(
+      'EINVAL',
+      `unknown congestion controller '${config.congestion}': use cubic, reno or lia`,
+    );
   }
   if (config.ecn !== 'on' && config.ecn !== 'passive' && config.ecn !== 'off') {
     throw new HostError('EINVAL', `configuration 'ecn' must be on, passive or off, not '${config.ecn}'`);

@@ -5,6 +5,7 @@
 // Before on the walk: options-in, receive (in), host/connection (out). After: host/connection (in), send
 // (out).
 
+import { Coupling } from '../congestion/index.ts';
 import {
   type ByteStream,
   type CloseReason,
@@ -18,7 +19,6 @@ import {
   State,
   sendSpace,
 } from '../tcp/index.ts';
-import { formatAddress } from '../wire/index.ts';
 import { abandon, abortConnection, type Fastclose, fastcloseTimeout } from './close.ts';
 import type { MptcpConfig } from './config.ts';
 import { dataTimeout, startOrphanTimer } from './data-level.ts';
@@ -43,6 +43,7 @@ export class MultipathConnection implements ByteStream {
   readonly scheduler: Scheduler = new LowestRtt();
   readonly paths: PathManager;
   readonly signals: Signals = new Signals();
+  readonly coupling: Coupling = new Coupling();
 
   // Keys (RFC 8684 §3.1).
   readonly localKey: Key;
@@ -327,10 +328,6 @@ export class MultipathConnection implements ByteStream {
     for (const subflow of this.subflows) {
       if (subflow.tcb.networkInterface.id === interfaceId) subflow.tcb.limitMtu(mtu);
     }
-  }
-
-  formatWords(words: Int32Array): string {
-    return formatAddress(words[0], words[1], words[2], words[3]);
   }
 
   // The data sequence space (options-in, options-out, receive, send).

@@ -5,6 +5,7 @@
 // MP_CAPABLE again. Before: opening, subflow-life (a refusal). After: handshake, which ends it.
 
 import { type CloseReason, State } from '../tcp/index.ts';
+import { formatWords } from '../wire/index.ts';
 import type { MultipathConnection } from './connection.ts';
 import { addSubflow } from './opening.ts';
 import type { PlainCause, Subflow } from './subflow.ts';
@@ -65,7 +66,7 @@ export class SynRace {
     const { networkInterface, remoteWords, remotePort } = first.tcb;
     this.dueMs = Infinity;
     this.isOn = true;
-    const address = connection.formatWords(remoteWords);
+    const address = formatWords(remoteWords);
     const remote = { address, port: remotePort };
     const request = { id: RACE_FLOW, interfaceId: networkInterface.id, remote };
     if (!connection.owner.requestFlow(request)) this.open(0, now);

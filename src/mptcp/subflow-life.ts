@@ -180,6 +180,7 @@ export function drop(connection: MultipathConnection, subflow: Subflow): void {
   const i = connection.subflows.indexOf(subflow);
   if (i < 0) return;
   connection.subflows.splice(i, 1);
+  connection.coupling.remove(subflow.tcb.congestion);
   subflow.receiveMap.clear();
   subflow.staging = null;
   subflow.sendMap.clear();

@@ -98,7 +98,8 @@ function drawHost(random: RandomStream, traits: Traits, name: string): HostPlan 
     config.sendBufferBytes = Math.round(logBetween(random, 4_096, 262_144));
     config.receiveBufferBytes = Math.round(logBetween(random, 4_096, 262_144));
   }
-  if (chance(random, 0.3)) config.congestion = 'reno';
+  const controller = random.next();
+  if (controller < 0.3) config.congestion = controller < 0.15 ? 'lia' : 'reno';
   if (chance(random, 0.1)) config.timestamps = false;
   if (chance(random, 0.1)) config.sack = false;
   if (chance(random, 0.2)) config.delayedAckMs = whole(random, 0, 200);

@@ -3,7 +3,7 @@
 
 export interface TcpConfig {
   /** Congestion controller (Linux: tcp_congestion_control). */
-  congestion: 'cubic' | 'reno';
+  congestion: 'cubic' | 'reno' | 'lia';
   /** Send buffer limit in bytes (Linux: tcp_wmem[2]). */
   sendBufferBytes: number;
   /** Receive buffer limit in bytes (Linux: tcp_rmem[2]). */

@@ -31,6 +31,10 @@ export function formatAddress(w0: number, w1: number, w2: number, w3: number): s
   return `${hex.slice(0, start).join(':')}::${hex.slice(start + length).join(':')}`;
 }
 
+export function formatWords(words: Int32Array): string {
+  return formatAddress(words[0], words[1], words[2], words[3]);
+}
+
 export function isIpv4(w0: number, w1: number, w2: number): boolean {
   return (w0 | w1) === 0 && w2 === V4_MAPPED;
 }

@@ -371,3 +371,28 @@ test('H1a: joins go to the remote port of the first subflow', () => {
   for (const { segment } of joins) assert.equal(segment.dstPort, capable.segment.dstPort);
   assert.ok(world.log.some(p => hasData(p.segment)));
 });
+
+/** By how much the windows of two subflows have grown a while after each has lost a packet. */
+function growth(congestion: 'reno' | 'lia'): number {
+  const world = new World({ paths: 2, delays: [20, 20], client: { congestion } });
+  world.establish(2);
+  const counts = [0, 0];
+  world.rules.push(p => {
+    if (p.from !== 'client' || !hasData(p.segment)) return undefined;
+    return ++counts[p.path] === 60 ? 'drop' : undefined;
+  });
+  world.client.send(bytesOf(6_000_000), world.now);
+  world.until('both have lost one', () => counts.every(count => count > 60));
+  world.run(200);
+  const windows = (): number =>
+    world.client.connection.multipath().subflows.reduce((sum, { cwndBytes }) => sum + cwndBytes, 0);
+  const before = windows();
+  world.run(1000);
+  return windows() - before;
+}
+
+test('R5: with congestion lia the subflows of a connection grow together, and more slowly', () => {
+  const [alone, coupled] = [growth('reno'), growth('lia')];
+  // Two equal flows: alpha is 1/2, each gets a quarter of a segment a round trip instead of one.
+  assert.ok(coupled > 0 && coupled < 0.5 * alone, `${coupled} bytes, uncoupled ${alone}`);
+});

@@ -378,8 +378,7 @@ export const DATA_RULES: readonly Rule[] = [
     level: 'text',
     section: '3.3.7',
     asks: 'congestion control is coupled over the subflows (RFC 6356 for one)',
-    here: 'every subflow has a controller of its own, CUBIC or NewReno, as in Linux',
-    reason: 'not done yet',
+    here: 'with `congestion: lia`, RFC 6356, [congestion/lia.ts]; by default each has its own CUBIC, as in Linux',
   },
   {
     id: 'P1a',

@@ -5,7 +5,14 @@
 // connection.openJoin.
 
 import type { NetworkInterface } from '../../tcp/index.ts';
-import { isLinkLocal, isLoopback, isMulticast, isUnspecified, parseAddress } from '../../wire/index.ts';
+import {
+  formatWords,
+  isLinkLocal,
+  isLoopback,
+  isMulticast,
+  isUnspecified,
+  parseAddress,
+} from '../../wire/index.ts';
 import type { MultipathConnection } from '../connection.ts';
 import type { PathOptions } from '../observation.ts';
 import { openJoin } from '../opening.ts';
@@ -61,7 +68,7 @@ export class PathManager {
    * initial subflow's is 0.
    */
   localId(words: Int32Array, port: number): number {
-    const address = this.connection.formatWords(words);
+    const address = formatWords(words);
     const known = this.addressIds.get(`${address} ${port}`) ?? this.addressIds.get(address);
     return known ?? this.newId(address);
   }
@@ -69,13 +76,13 @@ export class PathManager {
   /** The identifier to announce an address with; port 0 is the port connected to. */
   announcedId(words: Int32Array, port: number): number {
     if (port === 0) return this.localId(words, 0);
-    const place = `${this.connection.formatWords(words)} ${port}`;
+    const place = `${formatWords(words)} ${port}`;
     return this.addressIds.get(place) ?? this.newId(place);
   }
 
   /** A local address has gone: its identifiers, which are not used again. */
   forgetAddress(words: Int32Array): number[] {
-    const address = this.connection.formatWords(words);
+    const address = formatWords(words);
     const ids: number[] = [];
     for (const [place, id] of [...this.addressIds]) {
       if (place !== address && !place.startsWith(`${address} `)) continue;
@@ -123,7 +130,7 @@ export class PathManager {
       // RFC 8684 §3.4.1: "an implementation MAY discard incoming address advertisements at will"
       if (from === null || !isReachable(from.words, address.words) || this.plans.length >= MOST_PLANS)
         continue;
-      const text = this.connection.formatWords(address.words);
+      const text = formatWords(address.words);
       const plan = this.addPlan(path, { address: text, port: address.port }, address.id);
       if (plan !== null) plan.nextMs = this.started ? now : Infinity;
     }
