@@ -43,6 +43,24 @@ export interface CongestionController {
   undo(now: number): void;
 }
 
+/**
+ * The window after `idleMs` without sending: halved for every timeout that passed, not below what a new
+ * connection begins with.
+ * DEVIATION (Linux does so, as RFC 2861 §3.1): RFC 5681 §4.1 goes back to the restart window at once.
+ */
+export function windowAfterIdle(
+  cwndBytes: number,
+  initialWindowBytes: number,
+  idleMs: number,
+  rtoMs: number,
+): number {
+  // RFC 5681 §4.1: "We define RW as the minimum of the initial window and the congestion window".
+  const restartBytes = Math.min(initialWindowBytes, cwndBytes);
+  let left = cwndBytes;
+  for (let ms = idleMs; ms > rtoMs && left > restartBytes; ms -= rtoMs) left = Math.floor(left / 2);
+  return Math.max(left, restartBytes);
+}
+
 export type CongestionName = 'cubic' | 'reno' | 'lia';
 
 export function createController(

@@ -6,7 +6,7 @@
 // K = ∛((W_max − cwnd_epoch) / (MSS·C)). Names follow the RFC. A congestion avoidance stage (an "epoch")
 // begins with the first acknowledgement that may grow the window.
 
-import type { CongestionController } from './controller.ts';
+import { type CongestionController, windowAfterIdle } from './controller.ts';
 import { HyStart } from './hystart.ts';
 
 export class Cubic implements CongestionController {
@@ -107,11 +107,11 @@ export class Cubic implements CongestionController {
     // RFC 9438 §5.8: time without sending is not time on the curve.
     this.#epochStartMs += idleMs;
     this.#lastAckMs += idleMs;
-    // RFC 5681 §4.1: no more than RW = min(IW, cwnd) after an idle time longer than the timeout.
-    if (idleMs > rtoMs && this.cwndBytes > this.#initialWindowBytes) {
-      this.cwndBytes = this.#initialWindowBytes;
-      this.#epochStarted = false;
-    }
+    if (idleMs <= rtoMs || this.cwndBytes <= this.#initialWindowBytes) return;
+    // RFC 2861 §3.1: ssthresh keeps the memory of the window that was used.
+    this.ssthreshBytes = Math.max(this.ssthreshBytes, Math.floor((this.cwndBytes * 3) / 4));
+    this.cwndBytes = windowAfterIdle(this.cwndBytes, this.#initialWindowBytes, idleMs, rtoMs);
+    this.#epochStarted = false;
   }
 
   undo(_now: number): void {

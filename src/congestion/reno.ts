@@ -5,7 +5,7 @@
 // Window inflation by duplicate acknowledgements (RFC 5681 §3.2 steps 3–4) is not done: the sender counts
 // the bytes in flight from SACK and duplicate acknowledgements, which has the same effect.
 
-import type { CongestionController } from './controller.ts';
+import { type CongestionController, windowAfterIdle } from './controller.ts';
 
 export class Reno implements CongestionController {
   readonly name: string = 'reno';
@@ -88,8 +88,10 @@ export class Reno implements CongestionController {
   }
 
   onIdle(idleMs: number, rtoMs: number): void {
-    // RFC 5681 §4.1: no more than RW = min(IW, cwnd) after an idle time longer than the timeout.
-    if (idleMs > rtoMs) this.cwndBytes = Math.min(this.cwndBytes, this.#initialWindowBytes);
+    if (idleMs <= rtoMs) return;
+    // RFC 2861 §3.1: ssthresh keeps the memory of the window that was used.
+    this.ssthreshBytes = Math.max(this.ssthreshBytes, Math.floor((this.cwndBytes * 3) / 4));
+    this.cwndBytes = windowAfterIdle(this.cwndBytes, this.#initialWindowBytes, idleMs, rtoMs);
   }
 
   undo(_now: number): void {

@@ -158,12 +158,23 @@ test('idle time is not time on the curve either', () => {
   assert.ok(Math.abs(c.cwndBytes - expected) <= 2, `${c.cwndBytes} and ${expected}`);
 });
 
-test('a long idle time leaves the initial window, a short one nothing', () => {
+test('idle: half for every timeout, not below the initial window; ssthresh remembers', () => {
   const c = createController('cubic', MSS, 10 * MSS);
   ack(c, { ackedBytes: 10_000, now: 0 });
   c.onIdle(300, 300);
   assert.equal(c.cwndBytes, 20_000);
+  ack(c, { ackedBytes: 20_000, now: 0 });
+  c.onRetransmissionTimeout(40_000, true, 0);
+  c.cwndBytes = 40_000;
+  assert.equal(c.ssthreshBytes, 28_000);
   c.onIdle(301, 300);
+  assert.equal(c.cwndBytes, 20_000);
+  // RFC 2861 §3.1: ssthresh = max(ssthresh, 3/4 cwnd).
+  assert.equal(c.ssthreshBytes, 30_000);
+  c.cwndBytes = 100_000;
+  c.onIdle(601, 300);
+  assert.equal(c.cwndBytes, 25_000);
+  c.onIdle(100_000, 300);
   assert.equal(c.cwndBytes, 10_000);
 });
 

@@ -100,12 +100,14 @@ test('undo restores window and threshold once, and not below a window that has o
   assert.equal(c.cwndBytes, 50_000);
 });
 
-test('after an idle time beyond the timeout the window is at most the initial one', () => {
+test('idle: half for every timeout, not below the initial window', () => {
   const c = createController('reno', MSS, 10 * MSS);
   for (let i = 0; i < 20; i++) ack(c, MSS);
   c.onIdle(299, 300);
   assert.equal(c.cwndBytes, 30_000);
   c.onIdle(301, 300);
+  assert.equal(c.cwndBytes, 15_000);
+  c.onIdle(601, 300);
   assert.equal(c.cwndBytes, 10_000);
   c.onRetransmissionTimeout(10_000, true, 0);
   c.onIdle(5000, 300);
