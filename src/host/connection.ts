@@ -13,8 +13,16 @@ import type {
   PathOptions,
 } from '../mptcp/index.ts';
 import { removePath } from '../mptcp/index.ts';
-import { type ByteStream, type CloseReason, type PlainStream, Ready, type Tcb } from '../tcp/index.ts';
+import {
+  type ByteStream,
+  type CloseReason,
+  type Environment,
+  type PlainStream,
+  Ready,
+  type Tcb,
+} from '../tcp/index.ts';
 import { formatAddress } from '../wire/index.ts';
+import type { Config } from './config.ts';
 import type { HeapItem } from './deadline-heap.ts';
 import type { Host } from './host.ts';
 import type { Listener } from './listener.ts';
@@ -42,6 +50,8 @@ export class Connection implements MultipathOwner, HeapItem {
   local: Endpoint = UNKNOWN;
   remote: Endpoint = UNKNOWN;
   stream!: ByteStream;
+  /** This connection's own, so that its configuration can change while it runs. */
+  readonly env: Environment<Config>;
   /** The MPTCP side while there is one; null for plain TCP from the start. */
   multipathSide: MultipathConnection | null = null;
   private readonly host: Host;
@@ -51,9 +61,10 @@ export class Connection implements MultipathOwner, HeapItem {
   private isClosed = false;
   private wasConnected = false;
 
-  constructor(options: { id: number; host: Host; listener: Listener | null }) {
+  constructor(options: { id: number; host: Host; env: Environment<Config>; listener: Listener | null }) {
     this.id = options.id;
     this.host = options.host;
+    this.env = options.env;
     this.listener = options.listener;
   }
 
@@ -139,6 +150,14 @@ export class Connection implements MultipathOwner, HeapItem {
   setKeepAlive(on: boolean, idleMs: number, now: number): void {
     this.stream.setKeepAlive(on, idleMs, now);
     this.host.touch(this);
+  }
+
+  /**
+   * Unacknowledged data, an unanswered SYN and unanswered keepalives end the connection after `ms` (RFC 5482;
+   * Linux: TCP_USER_TIMEOUT), with Multipath TCP each subflow; 0 = the configured limits of each.
+   */
+  setUserTimeout(ms: number, _now: number): void {
+    this.env.config = { ...this.env.config, userTimeoutMs: ms };
   }
 
   /** Adds a path; a subflow is opened over it when the connection may have more. */

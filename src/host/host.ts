@@ -122,7 +122,7 @@ export class Host {
       networks,
       tokens,
       resets,
-      newConnection: listener => new Connection({ id: this.nextConnectionId++, host: this, listener }),
+      newConnection: listener => this.newConnection(this.config, listener),
       adopt: connection => this.adopt(connection),
       touch: connection => this.touch(connection),
     });
@@ -332,8 +332,8 @@ export class Host {
     const checksum = options.checksum === undefined ? {} : { checksum: options.checksum };
     const overridden = options.config !== undefined || options.checksum !== undefined;
     const config = overridden ? mergeConfig(this.config, { ...options.config, ...checksum }) : this.config;
-    const env = this.environmentFor(config);
-    const connection = new Connection({ id: this.nextConnectionId++, host: this, listener: null });
+    const connection = this.newConnection(config, null);
+    const { env } = connection;
     const endpoint = {
       networkInterface,
       localPort: first.localPort ?? 0,
@@ -440,8 +440,13 @@ export class Host {
     throw new HostError('EADDRNOTAVAIL', `${address} is not an address of this host`);
   }
 
-  private environmentFor(config: Config): Environment<Config> {
-    return config === this.config ? this.env : this.env.withConfig(config);
+  private newConnection(config: Config, listener: Listener | null): Connection {
+    return new Connection({
+      id: this.nextConnectionId++,
+      host: this,
+      env: this.env.withConfig(config),
+      listener,
+    });
   }
 
   private deliver(tcb: Tcb, segment: Segment, networkInterface: NetworkInterface, now: number): void {

@@ -107,7 +107,7 @@ export class Incoming {
     networkInterface: NetworkInterface,
     now: number,
   ): void {
-    const { env, flows } = this.parts;
+    const { flows } = this.parts;
     const endpoint = {
       networkInterface,
       localPort: segment.dstPort,
@@ -115,6 +115,7 @@ export class Incoming {
       remotePort: segment.srcPort,
     };
     const connection = this.parts.newConnection(listener);
+    const { env } = connection;
     let tcb: Tcb | null;
     if (listener.multipath && validCapableSyn(segment)) {
       const side = new MultipathConnection({ env, owner: connection, client: false });

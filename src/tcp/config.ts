@@ -22,6 +22,11 @@ export interface TcpConfig {
   synAckRetries: number;
   /** Unacknowledged data ends a connection after this many ms without progress (RFC 9293 R2, ≥ 100 s). */
   dataTimeoutMs: number;
+  /**
+   * The same as the application wants it, in place of that, of `synRetries` and of `keepAliveProbes`; 0 = it
+   * does not mind (RFC 5482; Linux: TCP_USER_TIMEOUT).
+   */
+  userTimeoutMs: number;
   /** Longest delay of an acknowledgement in ms (RFC 9293 §3.8.6.3: below 500). */
   delayedAckMs: number;
   /** TIME-WAIT in ms (Linux: 60,000). */
@@ -58,6 +63,7 @@ export const TCP_DEFAULTS: TcpConfig = {
   synRetries: 6,
   synAckRetries: 5,
   dataTimeoutMs: 120_000,
+  userTimeoutMs: 0,
   delayedAckMs: 40,
   timeWaitMs: 60_000,
   finWait2Ms: 60_000,

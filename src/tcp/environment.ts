@@ -70,7 +70,7 @@ export class Shared {
 
 /** What a connection is handed: the shared part and the configuration in force for it. */
 export class Environment<C extends TcpConfig = TcpConfig> {
-  readonly config: C;
+  config: C;
   readonly shared: Shared;
   readonly entropy: Entropy;
   readonly counters: Record<CounterName, number>;

@@ -12,10 +12,10 @@ import { Sent } from './sent-queue.ts';
 import { maySend, State } from './state.ts';
 import { Recovery, type Tcb } from './tcb.ts';
 import {
-  backedOff,
   probeDelay,
   restartRetransmissionTimer,
   scheduleLossProbe,
+  synRetryAt,
   Timer,
   waitsForWindow,
 } from './timers.ts';
@@ -184,7 +184,7 @@ function transmitSyn(tcb: Tcb, out: Uint8Array, offset: number, now: number): nu
     segment.tsEcr = synAck ? tcb.tsRecent : 0;
   }
   tcb.extension.synOptions(segment, synAck, now);
-  tcb.deadlines[Timer.RETRANSMIT] = now + backedOff(tcb);
+  tcb.deadlines[Timer.RETRANSMIT] = synRetryAt(tcb, now);
   if (synAck && tcb.passive && overAmplified(tcb, headerLength(segment))) return 0;
   tcb.synTransmissions++;
   return emit(tcb, out, offset, 0, 0, now);

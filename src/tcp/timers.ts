@@ -70,8 +70,21 @@ export function restartRetransmissionTimer(tcb: Tcb, now: number): void {
 function retransmitAt(tcb: Tcb, now: number): number {
   const at = now + backedOff(tcb);
   if (tcb.sndWnd === 0) return now + probeDelay(tcb);
-  const end = tcb.progressMs + tcb.env.config.dataTimeoutMs;
+  const end = tcb.progressMs + patienceMs(tcb);
   return end > now ? Math.min(at, end) : at;
+}
+
+/** How long unacknowledged data may wait (RFC 9293 §3.8.3 R2), or as the application wants it (RFC 5482). */
+export function patienceMs(tcb: Tcb): number {
+  const { userTimeoutMs, dataTimeoutMs } = tcb.env.config;
+  return userTimeoutMs > 0 ? userTimeoutMs : dataTimeoutMs;
+}
+
+/** When the SYN is repeated, or the attempt given up. */
+export function synRetryAt(tcb: Tcb, now: number): number {
+  const { userTimeoutMs } = tcb.env.config;
+  const at = now + backedOff(tcb);
+  return userTimeoutMs > 0 ? Math.max(now, Math.min(at, tcb.progressMs + userTimeoutMs)) : at;
 }
 
 /** Sets the tail loss probe (RFC 8985 §7.2) when the flight is clean. */
@@ -91,7 +104,7 @@ export function backedOff(tcb: Tcb): number {
 
 /** The interval of window probes: several fall into the time after which a silent peer is given up. */
 export function probeDelay(tcb: Tcb): number {
-  return Math.min(backedOff(tcb), tcb.env.config.dataTimeoutMs / 4);
+  return Math.min(backedOff(tcb), patienceMs(tcb) / 4);
 }
 
 /** True when data waits for a window and nothing in flight will open it. */
@@ -105,7 +118,8 @@ function retransmissionTimeout(tcb: Tcb, now: number): void {
   if (tcb.state === State.SYN_SENT || tcb.state === State.SYN_RECEIVED) {
     const config = tcb.env.config;
     const limit = tcb.state === State.SYN_SENT ? config.synRetries : config.synAckRetries;
-    if (++tcb.backoff > limit) {
+    const { userTimeoutMs } = config;
+    if (++tcb.backoff > limit || (userTimeoutMs > 0 && now - tcb.progressMs >= userTimeoutMs)) {
       tcb.env.counters.AttemptFails++;
       tcb.close({ code: 'ETIMEDOUT', text: 'no answer to the SYN' }, now);
       return;
@@ -117,7 +131,7 @@ function retransmissionTimeout(tcb: Tcb, now: number): void {
   // A peer that took its window back and keeps answering is alive (RFC 9293 §3.8.6.1).
   const waiting = tcb.sndWnd === 0 && !tcb.orphaned;
   const sinceMs = waiting ? Math.max(tcb.progressMs, tcb.lastReceivedMs) : tcb.progressMs;
-  if (now - sinceMs >= tcb.env.config.dataTimeoutMs) {
+  if (now - sinceMs >= patienceMs(tcb)) {
     tcb.env.counters.TCPAbortOnTimeout++;
     tcb.close({ code: 'ETIMEDOUT', text: 'sent data was not acknowledged in time' }, now);
     return;
@@ -162,7 +176,7 @@ function persistTimeout(tcb: Tcb, now: number): void {
   }
   // A living peer may keep its window closed for ever, unless nobody here is left to wait for it.
   const sinceMs = tcb.orphaned ? tcb.progressMs : Math.max(tcb.progressMs, tcb.lastReceivedMs);
-  if (now - sinceMs >= tcb.env.config.dataTimeoutMs) {
+  if (now - sinceMs >= patienceMs(tcb)) {
     tcb.env.counters.TCPAbortOnTimeout++;
     tcb.close({ code: 'ETIMEDOUT', text: 'window probes were not answered' }, now);
     return;
@@ -185,7 +199,10 @@ function keepAliveTimeout(tcb: Tcb, now: number): void {
     if (tcb.sndUna !== tcb.sndNxt) tcb.deadlines[slot] = now + tcb.keepAliveMs;
     return;
   }
-  if (tcb.keepAliveSent >= tcb.keepAliveProbes) {
+  // As in Linux, with a user timeout the time counts and not the probes.
+  const { userTimeoutMs } = tcb.env.config;
+  const isOver = userTimeoutMs > 0 ? idleMs >= userTimeoutMs : tcb.keepAliveSent >= tcb.keepAliveProbes;
+  if (isOver && tcb.keepAliveSent > 0) {
     tcb.env.counters.TCPAbortOnTimeout++;
     tcb.close({ code: 'ETIMEDOUT', text: 'keepalive probes were not answered' }, now);
     return;
