@@ -462,9 +462,10 @@ export class Socket extends Duplex implements SessionClient {
     }
     this.#active();
     const { connection, driver } = session;
-    this.#bytesAccepted += this.#pending.offer((bytes, offset, length) =>
+    const taken = this.#pending.offer((bytes, offset, length) =>
       connection.write(bytes, offset, length, driver.now()),
     );
+    this.#bytesAccepted += taken; // Read after `offer`, which may have begun and counted the next write.
   }
 
   #hostClosed(): void {
