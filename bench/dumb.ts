@@ -36,6 +36,8 @@ export class DumbEndpoint {
   readonly #ack: Template;
   readonly #data: Template;
   readonly #key: Buffer = randomBytes(8);
+  /** The peer's and ours, as they stand in its packets. */
+  readonly #ports: number;
   #open = false;
   /** Of both directions: the first number of the subflow, and of the data; then offsets from it. */
   readonly #isn: number = randomBytes(4).readUInt32BE();
@@ -52,6 +54,7 @@ export class DumbEndpoint {
   constructor(options: DumbOptions) {
     this.#device = options.device;
     this.#sends = options.sends;
+    this.#ports = ((options.port << 16) | LOCAL_PORT) >>> 0;
     this.#ack = new Template(options, DSS_ACK_BYTES);
     this.#data = new Template(options, DSS_MAP_BYTES);
     options.device.watch(() => this.#onReadable());
@@ -70,6 +73,8 @@ export class DumbEndpoint {
     for (let read = 0; read < BATCH; read++) {
       const length = this.#device.read(this.#in);
       if (length <= headerBytes) break;
+      // What the kernel still has to say on an older connection is not for us.
+      if (this.#inView.getUint32(headerBytes + 20) !== this.#ports) continue;
       if (this.#open) this.#receive(headerBytes, length);
       else this.#establish(headerBytes);
     }
@@ -278,7 +283,7 @@ const SYN = 2;
 const ACK = 16;
 const TCP_PROTOCOL = 6;
 const DONT_FRAGMENT = 0x4000;
-const LOCAL_PORT = 40_000;
+const LOCAL_PORT = 32_768 + (process.pid % 28_000);
 const MSS = 1460;
 /** 2⁸ times 16,384. */
 const SCALE = 8;

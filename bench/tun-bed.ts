@@ -5,6 +5,7 @@
 // Next: tun-endpoints.ts has somebody send or receive at our end; kernel_end.py is the other end.
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -117,8 +118,11 @@ export class KernelEnd {
     this.gbitPerSecond.catch(() => {});
   }
 
-  stop(): void {
+  /** Resolves when it has ended: devices go afterwards. */
+  async stop(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     this.#child.kill();
+    await once(this.#child, 'exit');
   }
 }
 

@@ -133,7 +133,7 @@ async function measured(kernel: KernelEnd, received: (() => number) | undefined)
   const bytes = (received?.() ?? 0) - before;
   const { user, system } = process.cpuUsage(cpu);
   const gbitPerSecond = received === undefined ? await kernel.gbitPerSecond : (bytes * 8) / seconds / 1e9;
-  kernel.stop();
+  await kernel.stop();
   return { gbitPerSecond, cpuSecondsPerGB: ((user + system) / 1e6 / seconds / gbitPerSecond) * 8 };
 }
 

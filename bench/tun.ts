@@ -99,8 +99,7 @@ async function measureKernel(namespaces: Namespaces, offload: boolean): Promise<
   try {
     return { gbitPerSecond: await receiver.gbitPerSecond, cpuSecondsPerGB: Number.NaN };
   } finally {
-    sender.stop();
-    receiver.stop();
+    await Promise.all([sender.stop(), receiver.stop()]);
     namespaces.part();
   }
 }
