@@ -6,8 +6,8 @@
 #   kernel_end.py plain   DEVICE...
 #
 # Prints "port N" once it listens. A sink prints "rate BYTES SECONDS" when its time is over, and ends; a flood ends
-# when it is told to (SIGTERM), and leaves nothing behind: Linux 6.18 divides by zero in tcp_tso_segs when it goes on
-# sending what is left to a device that has gone. The third form turns segmentation, receive and checksum offload of devices off.
+# with the other end or when it is told to (SIGTERM), and leaves nothing behind that the kernel would go on sending
+# to a device that is gone. The third form turns segmentation, receive and checksum offload of devices off.
 
 import fcntl
 import signal
@@ -43,8 +43,11 @@ def open_connection(role, address, port):
 
 def flood(sock):
     block = bytes(PIECE_BYTES)
-    while True:
-        sock.sendall(block)
+    try:
+        while True:
+            sock.sendall(block)
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # The sink has all it wanted.
 
 
 def sink(sock, warm_up, seconds):

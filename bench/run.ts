@@ -1,6 +1,6 @@
 // `npm run bench [-- PART…] [--save]`: what the codecs, the core, the loopback and a TUN device carry, as tables of
 // Markdown. The parts are `codecs`, `core`, `loopback` and `tun`; all of them unless some are named. `tun` takes
-// six minutes and needs root.
+// seven minutes and needs root.
 //
 // With --save the tables also go to bench/RESULTS.md, in place of what stood there of the same parts, so that later
 // work can be compared with them. Absolute numbers are those of the machine; ratios within one run are not.
@@ -61,7 +61,8 @@ const parts: Readonly<Record<string, () => Promise<string[] | undefined>>> = {
     return [
       'Multipath TCP over a TUN device with the kernel at the other end, and the kernel with itself. The dumb endpoint ' +
         'only moves the bytes (bench/dumb.ts): it is what JavaScript could reach at most. MTU 1,500; CUBIC at both ' +
-        `ends; medians of ${tun.rounds} rounds in which all take turns, ${tun.secondsEach} s each.`,
+        `ends; medians of ${tun.rounds} rounds in which all take turns, ${tun.secondsEach} s each; ratios are medians of ` +
+        'the ratios within a round. CPU is that of our end, where the kernel does part of its own work too.',
       table(
         ['what', 'Gbit/s', 'CPU seconds a GB', 'of the dumb endpoint', 'of the kernel', 'of one subflow'],
         tun.rows.map(row => [

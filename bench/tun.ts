@@ -1,6 +1,6 @@
 // What a connection over TUN carries against the kernel: our stack beside an endpoint that does nothing but move
-// the bytes (dumb.ts), and the kernel with itself. Runs take turns and medians count: the machine's speed, and
-// what else it does, cancel out of the ratios.
+// the bytes (dumb.ts), and the kernel with itself. Runs take turns, each ratio is one within a round, and
+// medians count: the machine's speed cancels out, and what else it does nearly.
 
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -105,21 +105,17 @@ async function measureKernel(namespaces: Namespaces, offload: boolean): Promise<
 }
 
 function rowOf({ name, run, beside, results }: Cell): TunRow {
-  const gbitPerSecond = speedOf(results);
+  // Of the two runs of one round, when the machine had much the same else to do.
   const ratioTo = (other: Cell | undefined): number | undefined =>
-    other === undefined ? undefined : gbitPerSecond / speedOf(other.results);
+    other && median(results.map((result, i) => result.gbitPerSecond / other.results[i].gbitPerSecond));
   return {
     name,
-    gbitPerSecond,
+    gbitPerSecond: median(results.map(result => result.gbitPerSecond)),
     cpuSecondsPerGB: run === undefined ? undefined : median(results.map(result => result.cpuSecondsPerGB)),
     ofDumb: ratioTo(beside?.dumb),
     ofKernel: ratioTo(beside?.kernel),
     ofOneSubflow: ratioTo(beside?.one),
   };
-}
-
-function speedOf(results: readonly TunResult[]): number {
-  return median(results.map(result => result.gbitPerSecond));
 }
 
 const execute = promisify(execFile);

@@ -23,33 +23,31 @@ export function copyBytes(
     for (let i = 0; i < length; i++) to[toOffset + i] = from[fromOffset + i];
   } else if (fromOffset === 0 && length === from.length) {
     to.set(from, toOffset);
+  } else if (length < SET_FROM_BYTES && isRepeated(from, fromOffset, length)) {
+    lastView ??= from.subarray(fromOffset, fromOffset + length);
+    to.set(lastView, toOffset);
   } else if (
     length < SET_FROM_BYTES &&
     wordsReach(from, fromOffset + length) &&
     wordsReach(to, toOffset + length)
   ) {
-    const view = repeatedRange(from, fromOffset, length);
-    if (view === undefined) copyWords(from, fromOffset, to, toOffset, length);
-    else to.set(view, toOffset);
+    copyWords(from, fromOffset, to, toOffset, length);
   } else {
     to.set(from.subarray(fromOffset, fromOffset + length), toOffset);
   }
 }
 
 /**
- * A view of a range that is copied from for the second time in a row, and for as long as nothing else is: the
- * payloads of full-size packets lie at one place of one buffer.
+ * Whether the last copy was of the same range: the payloads of full-size packets lie at one place of one
+ * buffer.
  */
-function repeatedRange(from: Uint8Array, offset: number, length: number): Uint8Array | undefined {
-  if (from === lastFrom && offset === lastOffset && length === lastLength) {
-    lastView ??= from.subarray(offset, offset + length);
-    return lastView;
-  }
+function isRepeated(from: Uint8Array, offset: number, length: number): boolean {
+  if (from === lastFrom && offset === lastOffset && length === lastLength) return true;
   lastFrom = from;
   lastOffset = offset;
   lastLength = length;
   lastView = undefined;
-  return undefined;
+  return false;
 }
 
 /** Words are written aligned; where the source is not, each is joined from two (on the usual, little-endian
@@ -127,6 +125,7 @@ function copyShifted(
   }
 }
 
+/** The range of the last copy, and a view of it once there were two. */
 let lastFrom: Uint8Array | undefined;
 let lastOffset = 0;
 let lastLength = 0;
