@@ -3,7 +3,7 @@
 // Falling back swaps the object in the TCP extension slot for a plain stream over the same buffers.
 // Before: handshake, options-in, receive. After: tcp/plain-stream.
 
-import { PlainStream, type PlainStreamOptions, transmitAck } from '../tcp/index.ts';
+import { type CounterName, PlainStream, type PlainStreamOptions, transmitAck } from '../tcp/index.ts';
 import { DssFlag, Mp, type Segment } from '../wire/index.ts';
 import type { MultipathConnection } from './connection.ts';
 import { payloadAltered } from './network-memory.ts';
@@ -14,54 +14,70 @@ import { ResetReason } from './reset-reason.ts';
 import { Stage, type Subflow } from './subflow.ts';
 import { drop } from './subflow-life.ts';
 
-/**
- * Why a connection is plain TCP although MPTCP was asked for: RFC section and what a person can do about it.
- */
-export const FALLBACK_CAUSES: Readonly<Record<string, { section: string; advice: string }>> = {
+/** Of RFC 8684; what counts it, by Linux's names; what a person should know to do something about it. */
+export interface FallbackCause {
+  readonly section: string;
+  readonly counter: CounterName;
+  readonly advice: string;
+}
+
+/** Why a connection is plain TCP although MPTCP was asked for. */
+export const FALLBACK_CAUSES: Readonly<Record<string, FallbackCause>> = {
   'syn-ack-without-option': {
     section: '3.1',
+    counter: 'MPCapableFallbackSYNACK',
     advice:
       'The server or a middlebox on the way does not speak Multipath TCP: its answer carried no MP_CAPABLE.',
   },
   'syn-unanswered': {
     section: '3.1',
+    counter: 'SynUnanswered',
     advice: 'The network loses SYNs with MP_CAPABLE, or the answers to them: a plain SYN was answered.',
   },
   'syn-refused': {
     section: '3.1',
+    counter: 'SynRefused',
     advice: 'A middlebox answers SYNs with MP_CAPABLE with a reset: a plain SYN was accepted.',
   },
   'network-remembered': {
     section: '3.9.3',
+    counter: 'NetworkRemembered',
     advice:
       'SYNs with MP_CAPABLE were lost or refused on this network not long ago (config.blackholeTimeoutMs).',
   },
   'ack-without-option': {
     section: '3.1',
+    counter: 'MPCapableFallbackACK',
     advice: 'A middlebox on the way from the client removes MPTCP options after the SYN.',
   },
   'handshake-corrupt': {
     section: '3.1',
+    counter: 'MPCapableFallbackACK',
     advice: 'A middlebox changed or mirrored the keys of the handshake.',
   },
   'data-without-mapping': {
     section: '3.7',
+    counter: 'DssFallback',
     advice: 'A middlebox removes MPTCP options from data segments that arrive here.',
   },
   'ack-without-data-ack': {
     section: '3.7',
+    counter: 'MPCapableDataFallback',
     advice: 'A middlebox removes MPTCP options from acknowledgements, or the peer has fallen back itself.',
   },
   checksum: {
     section: '3.7',
+    counter: 'DSSCorruptionFallback',
     advice: 'A middlebox changes the payload: the DSS checksum of arriving data was wrong.',
   },
   'mp-fail': {
     section: '3.7',
+    counter: 'MPFailRx',
     advice: 'A middlebox changes the payload: the peer found a wrong DSS checksum and said so with MP_FAIL.',
   },
   'infinite-mapping': {
     section: '3.7',
+    counter: 'InfiniteMapRx',
     advice: 'The peer fell back and said so with an infinite mapping.',
   },
 };
@@ -235,6 +251,7 @@ export function fallBack(subflow: Subflow, options: FallbackOptions, now: number
     drop(connection, subflow);
     return false;
   }
+  connection.env.counters[FALLBACK_CAUSES[options.cause].counter]++;
   raceWon(connection, subflow, now);
   const map = subflow.sendMap;
   const sendShift = map.count > 0 ? map.dsn(0) - map.ssn(0) : connection.dataNxt - dataEnd(subflow);
@@ -284,7 +301,6 @@ function insertStaged(subflow: Subflow): void {
 
 /** Payload without a mapping. False: no more is to be done with it here. */
 export function mappingMissing(subflow: Subflow, ssn: number, length: number, now: number): boolean {
-  const connection = subflow.connection;
   if (ssn > subflow.tcb.rcvNxt) return true;
   if (subflow.mappingSeen) {
     // A box that splits segments may leave the mapping to the last piece; more than one segment's worth is no
@@ -296,7 +312,6 @@ export function mappingMissing(subflow: Subflow, ssn: number, length: number, no
     }
   }
   if (isSingle(subflow) && (!subflow.mappingSeen || mayContinue(subflow, now))) {
-    connection.env.counters.DssFallback++;
     fallBack(subflow, { cause: 'data-without-mapping', seenBy: 'local', announce: true }, now);
   } else {
     // RFC 8684 §3.7: "the subflow SHOULD be treated as broken and closed with a RST"
@@ -312,7 +327,6 @@ export function mappingMissing(subflow: Subflow, ssn: number, length: number, no
 export function unmappedTimeout(subflow: Subflow, now: number): boolean {
   subflow.unmappedMs = Infinity;
   if (!hasUnplaceable(subflow) || !mayContinue(subflow, now)) return true;
-  subflow.connection.env.counters.DssFallback++;
   fallBack(subflow, { cause: 'data-without-mapping', seenBy: 'local', announce: true }, now);
   return false;
 }
@@ -332,7 +346,6 @@ export function signalsVanished(connection: MultipathConnection, now: number): b
   if (subflow === null || !subflow.lastWithoutOptions || !connection.confirmed) return false;
   if (subflow.tcb.sndUna !== subflow.tcb.sndNxt) return false;
   if (mayContinue(subflow, now)) {
-    connection.env.counters.DssFallback++;
     fallBack(subflow, { cause: 'ack-without-data-ack', seenBy: 'local', announce: true }, now);
     return true;
   }
@@ -350,7 +363,6 @@ export function plainFinReceived(subflow: Subflow, now: number): boolean {
   const connection = subflow.connection;
   if (!subflow.lastWithoutOptions || !mayContinue(subflow, now)) return false;
   if (connection.isDone || connection.rcvDataFin >= 0) return false;
-  connection.env.counters.DssFallback++;
   fallBack(subflow, { cause: 'data-without-mapping', seenBy: 'local' }, now);
   subflow.tcb.extension.finReceived(now);
   return true;
@@ -362,10 +374,7 @@ export function dataAckMissing(subflow: Subflow, segment: Segment, ack: number, 
   if (!acknowledgesData || segment.mp !== 0 || subflow.stage === Stage.CLOSING) return true;
   const continues = mayContinue(subflow, now);
   if (subflow.dataAckSeen && (++subflow.plainAcks < PLAIN_ACKS || !continues)) return true;
-  const counters = subflow.connection.env.counters;
   if (continues) {
-    if (subflow.connection.client) counters.MPCapableDataFallback++;
-    else counters.DssFallback++;
     // RFC 8684 §3.7: "The sender will send one final Data Sequence Mapping, with the Data-Level Length value
     // of 0".
     return fallBack(subflow, { cause: 'ack-without-data-ack', seenBy: 'local', announce: true }, now);
@@ -381,7 +390,6 @@ export function checksumFailed(subflow: Subflow, dsn: number, now: number): bool
   counters.DataCsumErr++;
   payloadAltered(subflow, now);
   if (isSingle(subflow)) {
-    counters.DSSCorruptionFallback++;
     fallBack(subflow, { cause: 'checksum', seenBy: 'local', failDsn: dsn }, now);
     return false;
   }
@@ -395,13 +403,13 @@ export function checksumFailed(subflow: Subflow, dsn: number, now: number): bool
 /** MP_FAIL on an ACK. False: the subflow ended. */
 export function failReceived(subflow: Subflow, _segment: Segment, now: number): boolean {
   const connection = subflow.connection;
-  connection.env.counters.MPFailRx++;
   payloadAltered(subflow, now);
   if (isContiguous(subflow) && !hasUnplaceable(subflow)) {
     // RFC 8684 §3.7: "the receiver of an MP_FAIL MUST also respond with an MP_FAIL in the reverse direction"
     const failDsn = connection.receiveBuffer.next;
     return fallBack(subflow, { cause: 'mp-fail', seenBy: 'peer', announce: true, failDsn }, now);
   }
+  connection.env.counters.MPFailRx++;
   const text = 'the peer found damaged data';
   subflow.reset({ reason: ResetReason.MIDDLEBOX, text, transient: true }, now);
   return false;
@@ -410,8 +418,8 @@ export function failReceived(subflow: Subflow, _segment: Segment, now: number): 
 /** A mapping of length 0. False: the subflow ended. */
 export function infiniteMappingReceived(subflow: Subflow, segment: Segment, now: number): boolean {
   const connection = subflow.connection;
-  connection.env.counters.InfiniteMapRx++;
   if (!isContiguous(subflow)) {
+    connection.env.counters.InfiniteMapRx++;
     subflow.reset({ reason: ResetReason.MPTCP, text: 'an infinite mapping with several subflows' }, now);
     return false;
   }

@@ -77,7 +77,6 @@ function capableAnswered(subflow: Subflow, segment: Segment, now: number): boole
     (segment.capableFlags & 0x5f) === CapableFlag.HMAC_SHA256;
   if (!valid) {
     // RFC 8684 §3.1: "the MPTCP session MUST operate as a regular, single-path TCP session"
-    counters.MPCapableFallbackSYNACK++;
     return fallBack(subflow, { cause: 'syn-ack-without-option', seenBy: 'local' }, now);
   }
   counters.MPCapableSYNACKRX++;
@@ -118,11 +117,9 @@ function capableConfirmed(subflow: Subflow, segment: Segment, now: number): bool
   if (!present) {
     // RFC 8684 §3.1: "If the third packet (the ACK) does not contain the MP_CAPABLE option, then the session
     // MUST fall back to operating as a regular, single-path TCP session."
-    counters.MPCapableFallbackACK++;
     return fallBack(subflow, { cause: 'ack-without-option', seenBy: 'local' }, now);
   }
   if (segment.receiverKeyHi !== local.hi || segment.receiverKeyLo !== local.lo) {
-    counters.MPCapableFallbackACK++;
     return fallBack(subflow, { cause: 'handshake-corrupt', seenBy: 'local' }, now);
   }
   counters.MPCapableACKRX++;

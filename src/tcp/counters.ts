@@ -95,6 +95,9 @@ export const COUNTERS = [
   'SubflowRecover',
   'WinProbe',
   // own
+  'SynUnanswered',
+  'SynRefused',
+  'NetworkRemembered',
   'MalformedDrops',
   'NoSocketDrops',
   'RstRateLimited',

@@ -18,6 +18,7 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { ERRORS } from '../../src/api/index.ts';
 import { DEFAULT_CONFIG } from '../../src/host/config.ts';
+import { FALLBACK_CAUSES } from '../../src/mptcp/index.ts';
 
 const root: string = fileURLToPath(new URL('../../../', import.meta.url));
 const documents: string[] = [
@@ -80,6 +81,16 @@ for (const path of documents) {
 test('docs/api/errors.md has every code and no other', () => {
   const listed = [...read('docs/api/errors.md').matchAll(/^\| `(E\w+)` \|/gm)].map(([, code]) => code);
   assert.deepEqual([...listed].sort(), Object.keys(ERRORS).sort());
+});
+
+test('docs/api/socket.md has every cause of a fallback, as the table of them says', () => {
+  const rows = Object.entries(FALLBACK_CAUSES).map(
+    ([cause, { section, counter, advice }]) => `| \`${cause}\` | §${section} | ${counter} | ${advice} |`,
+  );
+  const [, listed = ''] = read('docs/api/socket.md').split(
+    '| cause | RFC 8684 | counter | |\n|---|---|---|---|\n',
+  );
+  assert.deepEqual(listed.split('\n\n')[0]?.split('\n'), rows);
 });
 
 test('docs/api/options.md has every setting of the protocol with its default', () => {
