@@ -284,6 +284,28 @@ test('A9a: announced addresses that nobody can be reached at are not tried', () 
   world.finish();
 });
 
+test('A9d: an announced address is joined from a path that is added later, too, unless withdrawn or failed', () => {
+  const world = talking();
+  announce(world, { id: 5, address: '10.9.0.2' });
+  announce(world, { id: 6, address: '10.9.0.3', port: 4000 });
+  announce(world, { id: 7, address: '10.9.0.77' });
+  announce(world, { id: 8, address: 'fd00:9::2' });
+  world.run(400_000);
+  withdraw(world, [6]);
+  world.run(5000);
+  const since = world.log.length;
+  const four = world.addClientInterface('10.7.0.1');
+  const six = world.addClientInterface('fd00:7::1');
+  for (const interfaceId of [four, six]) world.client.connection.addPath({ interfaceId }, world.now);
+  world.run(5000);
+  const targets = world.log
+    .slice(since)
+    .filter(p => p.from === 'client' && isJoin(p.segment))
+    .map(({ segment: s }) => `${formatAddress(s.dst0, s.dst1, s.dst2, s.dst3)}:${s.dstPort}`);
+  assert.deepEqual([...new Set(targets)].sort(), ['10.9.0.1:8080', '10.9.0.2:8080', 'fd00:9::2:8080']);
+  world.transfer('client', 1000);
+});
+
 test('A9a, H2b: of a flood of announced addresses only as many are tried as there may be subflows', () => {
   const world = talking();
   for (let i = 0; i < 100; i++) announce(world, { id: i + 1, address: `10.20.0.${i + 1}` });
@@ -331,7 +353,7 @@ test('A6a, X1a: an announced address has the identifier of its announcement in i
   assert.deepEqual(removed, [announced.segment.addAddrId]);
 });
 
-test('S1a: every reset of a subflow has its MP_TCPRST', () => {
+test('S1a: the resets of subflows have their MP_TCPRST', () => {
   const world = new World({ paths: 2 });
   world.establish(2);
   world.transfer('client', 10_000);

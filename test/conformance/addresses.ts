@@ -5,11 +5,12 @@ import { createHmac } from 'node:crypto';
 import { Mp, parseAddress, Segment } from '../../src/wire/index.ts';
 import { has, type World } from '../mptcp/world.ts';
 
-/** The newest packet of the server on path 0, without payload, as the body of another. */
+/** The newest packet of the server on the first subflow, without payload, as the body of another. */
 function newest(world: World): Segment {
-  const [from] = world.packets('server', (s, p) => p.path === 0 && s.payloadLength === 0).slice(-1);
+  const port = world.packets('client')[0].segment.srcPort;
+  const [from] = world.packets('server', s => s.dstPort === port && s.payloadLength === 0).slice(-1);
   const segment = Object.assign(new Segment(), from.segment, { sackCount: 0, dssFlags: 0 });
-  const last = world.packets('client', (_, p) => p.path === 0).at(-1)?.segment as Segment;
+  const last = world.packets('client', s => s.srcPort === port).at(-1)?.segment as Segment;
   // What TCP would take: in order, and of the newest time.
   segment.seq = last.ack;
   segment.hasTimestamps = false;

@@ -99,7 +99,7 @@ export const CONTROL_RULES: readonly Rule[] = [
     level: 'MAY',
     section: '3.4.1',
     asks: 'announcements may be discarded, of the other family for one',
-    here: 'of another family, out of reach, or too many: echoed and forgotten; a server joins none',
+    here: 'out of reach, or too many: echoed and not tried; a server joins none',
   },
   {
     id: 'A9b',
@@ -121,8 +121,7 @@ export const CONTROL_RULES: readonly Rule[] = [
     level: 'MAY',
     section: '3.4.1',
     asks: 'announcements of no use now are kept for later',
-    here: 'not kept',
-    reason: 'a path added later is joined to the address connected to; the application can name others',
+    here: 'kept, and joined from paths that are added later, [mptcp/paths/path-manager.ts]',
   },
   {
     id: 'A9e',
@@ -257,7 +256,7 @@ export const CONTROL_RULES: readonly Rule[] = [
     level: 'MAY',
     section: '3.6',
     asks: 'a reset says why, by MP_TCPRST',
-    here: 'every reset of a subflow, [mptcp/reset-reason.ts]',
+    here: 'every reset that Multipath TCP decides on, but for those beside MP_FASTCLOSE, [mptcp/reset-reason.ts]',
   },
   {
     id: 'S1b',

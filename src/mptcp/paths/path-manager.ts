@@ -39,9 +39,18 @@ interface Plan {
   nextMs: number;
 }
 
+/** An address of the peer, by its announcement. */
+interface Announced {
+  readonly id: number;
+  readonly words: Int32Array;
+  readonly port: number;
+}
+
 export class PathManager {
   private readonly connection: MultipathConnection;
   private readonly plans: Plan[] = [];
+  /** What the peer announced and has not withdrawn, unless it failed. */
+  private readonly announced: Announced[] = [];
   /** By address, or by address and port where a port of its own was announced. */
   private readonly addressIds: Map<string, number> = new Map();
   private nextAddressId = 0;
@@ -107,8 +116,8 @@ export class PathManager {
   addPath(path: PathOptions, now: number): void {
     if (!this.connection.client) return;
     const plan = this.addPlan(path, path.remote ?? this.defaultRemote, -1);
-    if (plan === null) return;
-    plan.nextMs = this.started ? now : Infinity;
+    if (plan !== null) plan.nextMs = this.started ? now : Infinity;
+    for (const address of this.announced) this.planAnnounced(path, address, now);
     this.run(now);
   }
 
@@ -119,20 +128,16 @@ export class PathManager {
     }
   }
 
-  /** RFC 8684 §3.4.1: the peer can be reached at another address. */
-  peerAddress(address: { id: number; family: 4 | 6; words: Int32Array; port: number }, now: number): void {
+  /** RFC 8684 §3.4.1: the peer can be reached at another address, from paths added later, too. */
+  peerAddress(address: Announced, now: number): void {
     if (!this.connection.client || this.stopped) return;
+    const known = this.announced.some(other => other.id === address.id && isSamePlace(other, address));
+    if (!known && this.announced.length < MOST_PLANS) this.announced.push(address);
     const seen = new Set<number>();
     for (const { path } of [...this.plans]) {
-      if (seen.has(path.interfaceId) || path.remote !== undefined) continue;
+      if (seen.has(path.interfaceId)) continue;
       seen.add(path.interfaceId);
-      const from = this.interfaceOf(path);
-      // RFC 8684 §3.4.1: "an implementation MAY discard incoming address advertisements at will"
-      if (from === null || !isReachable(from.words, address.words) || this.plans.length >= MOST_PLANS)
-        continue;
-      const text = formatWords(address.words);
-      const plan = this.addPlan(path, { address: text, port: address.port }, address.id);
-      if (plan !== null) plan.nextMs = this.started ? now : Infinity;
+      this.planAnnounced(path, address, now);
     }
     this.run(now);
   }
@@ -141,6 +146,9 @@ export class PathManager {
   peerAddressRemoved(id: number): void {
     for (let i = this.plans.length - 1; i >= 0; i--) {
       if (this.plans[i].remoteId === id) this.plans.splice(i, 1);
+    }
+    for (let i = this.announced.length - 1; i >= 0; i--) {
+      if (this.announced[i].id === id) this.announced.splice(i, 1);
     }
   }
 
@@ -226,6 +234,9 @@ export class PathManager {
     // again.
     if (how.permanent || (how.neverOpened && plan.remoteId >= 0)) {
       this.plans.splice(this.plans.indexOf(plan), 1);
+      const place = { words: plan.remoteWords, port: plan.remotePort };
+      const i = this.announced.findIndex(other => isSamePlace(other, place));
+      if (i >= 0) this.announced.splice(i, 1);
       return;
     }
     this.failed(plan, now, how.reason);
@@ -242,6 +253,16 @@ export class PathManager {
     this.nextAddressId = (id % LAST_ID) + 1;
     this.addressIds.set(place, id);
     return id;
+  }
+
+  /** A path to an announced address, where that makes sense. */
+  private planAnnounced(path: PathOptions, address: Announced, now: number): void {
+    const from = this.interfaceOf(path);
+    if (path.remote !== undefined || from === null) return;
+    // RFC 8684 §3.4.1: "an implementation MAY discard incoming address advertisements at will"
+    if (!isReachable(from.words, address.words) || this.plans.length >= MOST_PLANS) return;
+    const plan = this.addPlan(path, { address: formatWords(address.words), port: address.port }, address.id);
+    if (plan !== null) plan.nextMs = this.started ? now : Infinity;
   }
 
   private addPlan(
@@ -347,6 +368,13 @@ export class PathManager {
   private planOf(subflow: Subflow): Plan | undefined {
     return this.plans.find(p => p.subflow === subflow || p.replacement === subflow);
   }
+}
+
+function isSamePlace(
+  a: { words: Int32Array; port: number },
+  b: { words: Int32Array; port: number },
+): boolean {
+  return a.port === b.port && a.words.every((word, i) => word === b.words[i]);
 }
 
 /** Whether a remote address makes sense from a local one. */
