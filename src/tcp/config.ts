@@ -13,6 +13,8 @@ export interface TcpConfig {
   receiveBufferInitialBytes: number;
   /** Initial congestion window in segments (RFC 6928). */
   initialWindowSegments: number;
+  /** Data leaves spread over the round trip, not in bursts (Linux: the fq queueing discipline). */
+  pacing: boolean;
   /** Smallest and first retransmission timeout in ms (RFC 6298; Linux: 200 and 1,000). */
   rtoMinMs: number;
   rtoInitialMs: number;
@@ -57,6 +59,7 @@ export const TCP_DEFAULTS: TcpConfig = {
   sendBufferInitialBytes: 64 * 1024,
   receiveBufferInitialBytes: 128 * 1024,
   initialWindowSegments: 10,
+  pacing: false,
   rtoMinMs: 200,
   rtoInitialMs: 1000,
   rtoMaxMs: 120_000,

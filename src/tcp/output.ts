@@ -7,6 +7,7 @@
 import { encodeHeaders, Flag, headerLength, optionsLength, writeChecksum } from '../wire/index.ts';
 import { addressSegment } from './addressing.ts';
 import { ecnSynFlags, markOutgoing } from './ecn.ts';
+import { isPaced, pace, pacedBytes } from './pacing.ts';
 import { addSack, hasReport } from './sack-report.ts';
 import { Sent } from './sent-queue.ts';
 import { maySend, State } from './state.ts';
@@ -58,7 +59,7 @@ function restartAfterIdle(tcb: Tcb, now: number): void {
 
 /** Bytes of new data that congestion window and peer's window admit now; 0 when none may be sent at all. */
 export function sendSpace(tcb: Tcb): number {
-  if (!maySend(tcb.state) || tcb.finSsn >= 0 || tcb.synPending) return 0;
+  if (!maySend(tcb.state) || tcb.finSsn >= 0 || tcb.synPending || isPaced(tcb)) return 0;
   const window = tcb.sndUna + tcb.sndWnd - tcb.sndNxt;
   const pipe = tcb.pipeBytes;
   // One segment may always be in flight, however small the window has become (RFC 5681 §3.1: never below one
@@ -77,7 +78,7 @@ export function sendSpace(tcb: Tcb): number {
 export function segmentBytes(tcb: Tcb, available: number, tail: boolean, push: boolean): number {
   const space = sendSpace(tcb);
   const mss = tcb.payloadMss;
-  let length = Math.min(available, space, largestSegment(tcb));
+  let length = Math.min(available, space, largestSegment(tcb), pacedBytes(tcb));
   if (length <= 0 || available > space) noteLimit(tcb, available);
   if (length <= 0) return 0;
   if (length < available || !tail) {
@@ -120,6 +121,7 @@ export function transmitData(
   tcb.extension.dataOptions(tcb.env.out, ssn, length, now);
   tcb.bytesSent += length;
   if (tcb.recovery === Recovery.RECOVERY) tcb.prrSent += length;
+  pace(tcb, length, now);
   return sentInFlight(tcb, emit(tcb, out, offset, ssn, length, now), now);
 }
 
@@ -200,11 +202,12 @@ function overAmplified(tcb: Tcb, length: number): boolean {
 /** Sends the first lost bytes again when the window admits it (RFC 6675 §5, RFC 9937). */
 function retransmit(tcb: Tcb, out: Uint8Array, offset: number, now: number): number {
   const sent = tcb.sent;
+  if (isPaced(tcb)) return 0;
   const i = sent.firstLost();
   const space = tcb.cwndBytes - tcb.pipeBytes;
   const mss = tcb.payloadMss;
   if (i < 0 || (space < Math.min(mss, sent.length(i)) && tcb.pipeBytes > 0)) return 0;
-  const most = Math.max(mss, Math.min(space - (space % mss), largestSegment(tcb)));
+  const most = Math.max(mss, Math.min(space - (space % mss), largestSegment(tcb), pacedBytes(tcb)));
   return resend(tcb, i, most, out, offset, now);
 }
 
@@ -229,6 +232,7 @@ function resend(tcb: Tcb, i: number, most: number, out: Uint8Array, offset: numb
   const rides = i + 1 < sent.count && (sent.flags(i + 1) & Sent.FIN) !== 0;
   if (rides) sent.markResent(i + 1, now);
   noteResent(tcb, length, now);
+  pace(tcb, length, now);
   tcb.lastDataMs = now;
   tcb.env.counters.RetransSegs++;
   tcb.bytesRetransmitted += length;

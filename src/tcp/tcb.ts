@@ -102,6 +102,8 @@ export class Tcb {
   readonly undo: Undo = new Undo();
   readonly ecn: Ecn = new Ecn();
   cwndLimited = false;
+  /** What has left by then is paid for (tcp/pacing). */
+  paidUntilMs = 0;
   /** RACK (RFC 8985 §5.2). */
   rackSentMs = 0;
   rackEndSsn = 0;

@@ -8,6 +8,7 @@
 // | PERSIST    | data waits for a closed window (§3.8.6.1)  | window probe, or use a small window        |
 // | DELAYED_ACK| data arrived, ACK held back                | send the ACK                               |
 // | KEEPALIVE  | keepalive on and idle (RFC 9293 §3.8.4)    | probe, or give up                          |
+// | PACE       | data left, pacing is on                    | the next data may leave                    |
 // | TIME_WAIT  | TIME-WAIT, or FIN-WAIT-2 let go            | gone                                       |
 //
 // Before: host.expire. After: tcp/output sends what was marked.
@@ -25,9 +26,10 @@ export const Timer = {
   DELAYED_ACK: 4,
   KEEPALIVE: 5,
   TIME_WAIT: 6,
+  PACE: 7,
 } as const;
 
-export const TIMER_COUNT = 7;
+export const TIMER_COUNT = 8;
 
 /** Handles every deadline at or before `now`. */
 export function expireTimers(tcb: Tcb, now: number): void {
@@ -36,6 +38,7 @@ export function expireTimers(tcb: Tcb, now: number): void {
     tcb.close(ORDERLY, now);
     return;
   }
+  if (due[Timer.PACE] <= now) due[Timer.PACE] = Infinity;
   if (due[Timer.DELAYED_ACK] <= now) {
     due[Timer.DELAYED_ACK] = Infinity;
     tcb.ackPending = true;
