@@ -84,11 +84,21 @@ function measureCell(cell: Cell, namespaces: Namespaces): Promise<TunResult> {
   return measureTun({ ...cell.run, offload: cell.offload, namespace: namespaces.first });
 }
 
-/** In a process of its own: a young one each time, compiled for nothing else. */
+/**
+ * In a process of its own: a young one each time, compiled for nothing else. One that fails is told of and made
+ * again, for the sake of the many others.
+ */
 async function measureTun(run: TunRun): Promise<TunResult> {
   const script = fileURLToPath(new URL('./tun-run.js', import.meta.url));
-  const { stdout } = await execute(process.execPath, [script, JSON.stringify(run)]);
-  return JSON.parse(stdout) as TunResult;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const { stdout } = await execute(process.execPath, [script, JSON.stringify(run)]);
+      return JSON.parse(stdout) as TunResult;
+    } catch (error) {
+      if (attempt === ATTEMPTS) throw error;
+      console.error(`to be measured again: ${(error as Error).message}`);
+    }
+  }
 }
 
 async function measureKernel(namespaces: Namespaces, offload: boolean): Promise<TunResult> {
@@ -118,4 +128,5 @@ function rowOf({ name, run, beside, results }: Cell): TunRow {
   };
 }
 
+const ATTEMPTS = 3;
 const execute = promisify(execFile);
