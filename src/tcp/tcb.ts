@@ -358,11 +358,17 @@ export class Tcb {
   }
 }
 
-/** Window scale that lets the whole buffer be offered (RFC 7323 §2.3). */
+/**
+ * Window scale that lets the whole buffer be offered (RFC 7323 §2.3). Where one is needed at all it is as
+ * coarse as does no harm: a middlebox that shrinks the field leaves the larger a window.
+ */
 export function windowScaleFor(bufferBytes: number): number {
+  if (bufferBytes <= 65_535) return 0;
   let scale = 0;
-  while (scale < 14 && 65535 * 2 ** scale < bufferBytes) scale++;
+  while (scale < 14 && bufferBytes / 2 ** (scale + 1) >= WINDOW_UNITS) scale++;
   return scale;
 }
 
+/** A whole buffer is offered in at least so many units. */
+const WINDOW_UNITS = 4_096;
 const MIN_MSS = 88;
