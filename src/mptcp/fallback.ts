@@ -312,7 +312,9 @@ export function mappingMissing(subflow: Subflow, ssn: number, length: number, no
     }
   }
   if (isSingle(subflow) && (!subflow.mappingSeen || mayContinue(subflow, now))) {
-    fallBack(subflow, { cause: 'data-without-mapping', seenBy: 'local', announce: true }, now);
+    // RFC 8684 §3.7: at the start the sender has to learn it from "an ACK […] without a DSS option".
+    const announce = subflow.mappingSeen;
+    fallBack(subflow, { cause: 'data-without-mapping', seenBy: 'local', announce }, now);
   } else {
     // RFC 8684 §3.7: "the subflow SHOULD be treated as broken and closed with a RST"
     subflow.reset(

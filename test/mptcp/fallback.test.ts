@@ -369,3 +369,23 @@ test('options from the server vanish under way: bytes it sends twice never becom
     assert.deepEqual(got, bytesOf(51_000).subarray(0, got.length), `${pause} ms`);
   }
 });
+
+test('first data without a mapping is acknowledged without DATA_ACK: the sender must not think that options pass', () => {
+  // RFC 8684 §3.7: a DATA_ACK is the confirmation that options pass in both directions. A Linux client that got
+  // one would go on as multipath, and send again what a plain stream takes for new.
+  const world = new World();
+  world.rules.push(stripped((s, p) => p.from === 'client' && hasData(s)));
+  world.connect();
+  world.until('accepted', () => world.server.connections.length === 1 && world.client.connection.connected);
+  world.client.send(bytesOf(30_000), world.now);
+  world.until('all', () => world.server.received.length === 30_000);
+  world.run(500);
+  assert.deepEqual(
+    world.packets('server', s => has(s, Mp.DSS)),
+    [],
+  );
+  assert.equal(world.server.connection.multipath().fallback?.cause, 'data-without-mapping');
+  assert.equal(world.client.connection.multipath().fallback?.cause, 'ack-without-data-ack');
+  assert.deepEqual(Uint8Array.from(world.server.received), bytesOf(30_000));
+  world.finish();
+});
