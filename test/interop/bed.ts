@@ -1,20 +1,21 @@
 // The test bed: a network namespace in which the kernel is one host, TUN devices that lead from it to our stack, and
 // what a test needs to say on either side. Made and removed by the test that uses it.
 //
-// Decides: names (unique to process and bed, so that several run at once, and what a crashed one left is found and
-// removed), addresses, sysctls that make the kernel give up sooner, and when a machine cannot do this at all.
+// Decides: addresses, and what the kernel may count without anything being wrong.
 // A device is made where the test runs and then moved into the namespace, where its other end stays with us.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { accessSync, appendFileSync, constants, existsSync, readFileSync } from 'node:fs';
+import { appendFileSync } from 'node:fs';
 import { after } from 'node:test';
 import { inspect } from 'node:util';
-import { foreign } from '../../src/ffi/index.ts';
 import type { Config } from '../../src/host/index.ts';
 import { Capture, type Link, type LinkSink, Tun } from '../../src/link/index.ts';
 import { KernelPeer } from './kernel-peer.ts';
+import { addNamespace, run, SYSCTLS, skip } from './netns.ts';
 import { OurHost } from './our-host.ts';
+
+export { skip };
 
 export interface BedOptions {
   /** TUN devices, each a network of its own (default 1). */
@@ -29,11 +30,6 @@ export interface BedOptions {
   /** Commands of `ip` within the namespace, such as `mptcp limits set subflows 4`. */
   readonly ip?: readonly string[];
 }
-
-const PREFIX = 'mptcp-test-';
-
-/** Why the bed cannot be had on this machine, false when it can: for the `skip` option of a test. */
-export const skip: string | false = impediment();
 
 /** The kernel on one side, our stack on the other. */
 export class Bed {
@@ -53,7 +49,6 @@ export class Bed {
   #before: Record<string, Record<string, number>> = {};
 
   static async open(options: BedOptions = {}): Promise<Bed> {
-    removeStale();
     const bed = new Bed(options);
     open.add(bed);
     try {
@@ -66,11 +61,10 @@ export class Bed {
   }
 
   private constructor(options: BedOptions) {
-    const number = ++bedsMade;
-    this.namespace = `${PREFIX}${process.pid}-${number}`;
-    run('ip', ['netns', 'add', this.namespace]);
+    const namespace = addNamespace();
+    this.namespace = namespace.name;
     for (let i = 0; i < (options.devices ?? 1); i++) {
-      const name = `mt${process.pid % 1_000_000}n${number % 1000}d${i}`;
+      const name = `${namespace.devicePrefix}${i}`;
       this.#tuns.push(
         new Tun({ name, offload: options.offload ?? true, ...(options.mtu ? { mtu: options.mtu } : {}) }),
       );
@@ -302,73 +296,6 @@ export async function withBed(options: BedOptions, test: (bed: Bed) => Promise<v
 /** Long enough for a kernel that repeats what a lost subflow held, one fragment a timeout; a hang is longer. */
 const LIMIT_MS = 30_000;
 
-function impediment(): string | false {
-  if (process.platform !== 'linux') return 'the kernel to talk to is Linux, and this is not';
-  if (process.getuid?.() !== 0) return 'not root: no network namespaces or TUN devices can be made';
-  if (!existsSync('/dev/net/tun'))
-    return 'no /dev/net/tun: the kernel has no TUN devices, or the container not';
-  try {
-    if (readFileSync('/proc/sys/net/mptcp/enabled', 'utf8').trim() !== '1')
-      return 'net.mptcp.enabled is not 1';
-  } catch {
-    return 'this kernel has no Multipath TCP (CONFIG_MPTCP)';
-  }
-  for (const program of ['ip', 'python3']) {
-    if (!isInstalled(program)) return `the program ${program} is not installed`;
-  }
-  try {
-    foreign();
-    run('ip', ['netns', 'list']);
-    run('ip', ['netns', 'add', `${PREFIX}${process.pid}-0`]);
-    run('ip', ['netns', 'del', `${PREFIX}${process.pid}-0`]);
-  } catch (error) {
-    return `this machine allows no network namespaces or foreign functions: ${(error as Error).message}`;
-  }
-  return false;
-}
-
-function isInstalled(program: string): boolean {
-  return (process.env['PATH'] ?? '').split(':').some(folder => {
-    try {
-      accessSync(`${folder}/${program}`, constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
-}
-
-/** Removes namespaces of processes that no longer live. */
-function removeStale(): void {
-  if (bedsMade > 0) return;
-  const names = run('ip', ['netns', 'list']).split('\n');
-  for (const line of names) {
-    const name = line.split(' ')[0];
-    const owner = /^mptcp-test-(\d+)-\d+$/.exec(name)?.[1];
-    if (owner === undefined || existsSync(`/proc/${owner}`)) continue;
-    try {
-      run('ip', ['netns', 'del', name]);
-    } catch {
-      // Another test was quicker.
-    }
-  }
-}
-
-function run(program: string, parameters: string[]): string {
-  return execFileSync(program, parameters, { stdio: ['ignore', 'pipe', 'pipe'] }).toString();
-}
-
-/** Nothing is blamed on a middlebox for later tests, and the kernel gives up while somebody still watches. */
-const SYSCTLS: Readonly<Record<string, number | string>> = {
-  'net.mptcp.blackhole_timeout': 0,
-  'net.mptcp.add_addr_timeout': 1,
-  'net.mptcp.close_timeout': 2,
-  'net.ipv4.tcp_syn_retries': 3,
-  'net.ipv4.tcp_synack_retries': 3,
-  'net.ipv4.tcp_retries2': 6,
-  'net.ipv4.tcp_orphan_retries': 2,
-  'net.ipv4.tcp_fin_timeout': 2,
-};
 /**
  * Out-of-order queues, shared windows, probes of a window that a reader keeps shut, connections alive: nothing to
  * worry about. MPTCPRetrans neither: the kernel's timer for it may be as short as a tail loss probe's, and with
@@ -389,7 +316,6 @@ const ORDINARY: readonly string[] = [
 ];
 /** Ours too. */
 const QUICK_END: Partial<Config> = { timeWaitMs: 500, finWait2Ms: 2000, closeTimeoutMs: 5000 };
-let bedsMade = 0;
 const open: Set<Bed> = new Set();
 
 if (skip === false) {

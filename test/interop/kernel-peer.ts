@@ -85,6 +85,11 @@ export class KernelPeer {
     return this.command('counters', {});
   }
 
+  /** Bytes for the sockets' `sendLoaded`. */
+  load(bytes: Uint8Array): Promise<void> {
+    return this.command('load', { base64: Buffer.from(bytes).toString('base64') });
+  }
+
   sysctl(values: Record<string, number | string>): Promise<void> {
     return this.command('sysctl', { values });
   }
@@ -104,7 +109,7 @@ export class KernelPeer {
     if (this.#ended) return;
     const closed = new Promise(resolve => socket.once('close', resolve));
     socket.end();
-    const limit = setTimeout(() => process.kill(pid, 'SIGKILL'), 1000);
+    const limit = setTimeout(() => end(pid), 1000);
     await closed;
     clearTimeout(limit);
   }
@@ -120,6 +125,15 @@ export class KernelPeer {
     this.#ended = true;
     for (const { reject } of this.#waiting.values()) reject(goneError());
     this.#waiting.clear();
+  }
+}
+
+/** One that has just ended by itself is as good. */
+function end(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
 }
 
@@ -196,6 +210,21 @@ export class KernelSocket {
 
   receive(options: ReceiveOptions = {}): Promise<Transfer> {
     return this.#peer.command('receive', { handle: this.#handle, ...options });
+  }
+
+  /** Sends a range of what the peer has loaded. */
+  sendLoaded(range: { from: number; to: number }): Promise<void> {
+    return this.#peer.command('send_loaded', { handle: this.#handle, ...range });
+  }
+
+  /** Receives and keeps it, until the end or until so many bytes are kept; `collected` has them at any time. */
+  collect(options: { bytes?: number } = {}): Promise<{ ended: boolean }> {
+    return this.#peer.command('collect', { handle: this.#handle, ...options });
+  }
+
+  async collected(): Promise<Uint8Array> {
+    const { base64 } = await this.#peer.command<{ base64: string }>('collected', { handle: this.#handle });
+    return Buffer.from(base64, 'base64');
   }
 
   /** Receives to the end and looks at nothing. */

@@ -3,6 +3,7 @@
 # come over a socket of the fork's own. Each command runs in a thread of its own, so that a transfer does not keep
 # another from being asked for. See kernel-peer.ts for the other side.
 
+import base64
 import ctypes
 import hashlib
 import json
@@ -23,6 +24,8 @@ MPTCP_INFO = 1
 BLOCK = os.urandom(65536)
 
 handles = {}
+kept = {}
+content = {}
 lock = threading.Lock()
 next_handle = [1]
 
@@ -113,6 +116,35 @@ def receive(command):
     return {"bytes": count, "sha256": digest.hexdigest(), "ended": ended}
 
 
+def load(command):
+    """Bytes for `send_loaded`."""
+    content["loaded"] = base64.b64decode(command["base64"])
+    return {}
+
+
+def send_loaded(command):
+    """Sends a range of what was loaded."""
+    handles[command["handle"]].sendall(content["loaded"][command["from"] : command["to"]])
+    return {}
+
+
+def collect(command):
+    """Receives, and keeps it: until the end, or until so many bytes are kept."""
+    sock = handles[command["handle"]]
+    into = kept.setdefault(command["handle"], bytearray())
+    limit = command.get("bytes")
+    while limit is None or len(into) < limit:
+        data = sock.recv(65536)
+        if not data:
+            return {"ended": True}
+        into += data
+    return {"ended": False}
+
+
+def collected(command):
+    return {"base64": base64.b64encode(kept.get(command["handle"], b"")).decode()}
+
+
 def echo(command):
     """Sends back what comes, and ends after the peer has."""
     sock = handles[command["handle"]]
@@ -200,7 +232,13 @@ def sysctl(command):
     return {}
 
 
-commands = {f.__name__: f for f in [listen, accept, connect, send, receive, sink, flood, echo, shutdown, close, info, counters, sysctl]}
+commands = {
+    f.__name__: f
+    for f in [
+        listen, accept, connect, send, receive, load, send_loaded, collect, collected, sink, flood, echo, shutdown,
+        close, info, counters, sysctl,
+    ]
+}
 
 
 def run(command, answers):

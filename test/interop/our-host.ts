@@ -243,6 +243,10 @@ export class OurFlow {
     this.connection.abort(this.#driver.now());
   }
 
+  keepAlive(idleMs: number): void {
+    this.connection.setKeepAlive(idleMs > 0, idleMs, this.#driver.now());
+  }
+
   multipath(): MultipathInfo {
     return this.connection.multipath();
   }

@@ -1,7 +1,12 @@
 // One cell of the middlebox matrix: a connection of our stack with itself through a box, in virtual time,
 // and what came of it, beside what plain TCP makes of the same box.
 
-import { MIDDLEBOX_ROWS, type MiddleboxRow, type MiddleboxVariant } from '../../src/netmodel/index.ts';
+import {
+  MIDDLEBOX_ROWS,
+  type MiddleboxRow,
+  type MiddleboxVariant,
+  type PathOptions,
+} from '../../src/netmodel/index.ts';
 import { fillContent, streamKey } from '../../src/sim/content.ts';
 import {
   type Application,
@@ -45,9 +50,10 @@ export interface End {
   readonly error: string | null;
 }
 
-const BYTES = 512 * 1024;
-const REQUEST_BYTES = 100;
-const LINK = { rateBitsPerSecond: 10_000_000, delayMs: 10, queueBytes: 256_000 };
+/** What an application has to say, and to ask for it. */
+export const BYTES: number = 512 * 1024;
+export const REQUEST_BYTES: number = 100;
+export const LINK: PathOptions = { rateBitsPerSecond: 10_000_000, delayMs: 10, queueBytes: 256_000 };
 /** Over plain TCP through the same box. */
 export const GRACE_MS = 2_000;
 /** What is not settled by then never will be, for whoever waits. */
@@ -101,8 +107,14 @@ export function plainTcp(cell: Cell): Outcome {
   return outcome;
 }
 
-function planOf({ row, variant, traffic, paths, at, checksum }: Cell): WorldPlan {
-  const seed = 1 + Number.parseInt(row.id, 10);
+/** Of all chance in a cell, and of its content. */
+export function seedOf({ row }: Cell): number {
+  return 1 + Number.parseInt(row.id, 10);
+}
+
+function planOf(cell: Cell): WorldPlan {
+  const { row, variant, traffic, paths, at, checksum } = cell;
+  const seed = seedOf(cell);
   const plan = simplePlan({
     seed,
     paths: Array.from({ length: paths }, () => ({ forward: LINK, backward: LINK })),
@@ -192,7 +204,8 @@ function whole(parts: readonly Uint8Array[]): Uint8Array {
   return Buffer.concat(parts);
 }
 
-function content(seed: number, direction: 0 | 1, length: number): Uint8Array {
+/** What the client (0) or the server (1) of a cell sends. */
+export function content(seed: number, direction: 0 | 1, length: number): Uint8Array {
   const bytes = new Uint8Array(length);
   fillContent(streamKey(seed, 0, direction), 0, bytes, 0, length);
   return bytes;
@@ -228,7 +241,8 @@ export function judge(cell: Cell, outcome: Outcome): string[] {
   return wrong;
 }
 
-function judgeStream(cell: Cell, from: End, to: End, plain: End): string {
+/** What is wrong with what came, empty for nothing; `plain` is the receiver where plain TCP met the same box. */
+export function judgeStream(cell: Cell, from: End, to: End, plain: End): string {
   const { alters } = cell.variant;
   const got = to.received;
   if (alters === 'length' && !cell.checksum) {

@@ -1,10 +1,11 @@
-// docs/MIDDLEBOXES.md, made from the rows and from what the matrix came to:
-// `node dist/test/sim/middlebox-table.js --write` runs the matrix and writes the file; without `--write` it
-// prints it.
+// docs/MIDDLEBOXES.md, made from the rows, from what the matrix came to here, and from what it came to on the
+// wire, as kept (test/interop/wire-records.ts): `node dist/test/sim/middlebox-table.js --write` runs the
+// matrix in virtual time and writes the file; without `--write` it prints it.
 
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { MIDDLEBOX_ROWS, type MiddleboxRow } from '../../src/netmodel/index.ts';
+import { type Pairing, type WireRecord, WireRecords, wireCells } from '../interop/wire-records.ts';
 import { type Cell, cells, judge, type Outcome, plainTcp, runCell } from './middlebox-cell.ts';
 import { gapOf } from './middlebox-gaps.ts';
 import { LINUX } from './middlebox-linux.ts';
@@ -43,10 +44,45 @@ export function withoutTimes(text: string): string {
 }
 
 function rendered(row: MiddleboxRow, results: readonly Result[]): string {
-  const linux = LINUX[row.id] ?? 'not run';
-  if (row.absent !== undefined)
-    return `| ${row.id} | ${row.name} | ${row.demands} | ${linux} | ${row.absent} | – |`;
-  return `| ${row.id} | ${row.name} | ${row.demands} | ${linux} | ${oursOf(results)} | ${timesOf(results)} |`;
+  const linux = onWire(row, 'linux-linux');
+  const columns = [
+    row.id,
+    row.name,
+    row.demands,
+    linux === NOT_RUN && LINUX[row.id] !== undefined ? `${LINUX[row.id]} (measured before)` : linux,
+    onWire(row, 'ours-linux'),
+    onWire(row, 'linux-ours'),
+    row.absent ?? oursOf(results),
+    row.absent === undefined ? timesOf(results) : NOT_RUN,
+  ];
+  return `| ${columns.join(' | ')} |`;
+}
+
+const records: WireRecords = WireRecords.kept();
+
+/** What came of a row's cells on the wire, and how long those took that were intact. */
+function onWire(row: MiddleboxRow, pairing: Pairing): string {
+  const found = wireCells()
+    .filter(cell => cell.row.id === row.id)
+    .map(cell => records.of(pairing, cell))
+    .filter(record => record !== undefined);
+  if (found.length === 0) return NOT_RUN;
+  const intact = found.filter(({ grade }) => grade === 'intact');
+  const words = [KINDS.filter(kind => intact.some(({ carried }) => carried === kind)).join(', or ')];
+  for (const [grade, text] of WORSE) {
+    const count = found.filter(record => record.grade === grade).length;
+    if (count > 0) words.push(count === found.length ? text : `${text} in ${count} of ${found.length}`);
+  }
+  return [...words, timeOf(intact)].filter(word => word !== '').join('; ');
+}
+
+function timeOf(intact: readonly WireRecord[]): string {
+  if (intact.length === 0) return '';
+  const times = intact.map(({ ms }) => ms).sort((a, b) => a - b);
+  const [median, most] = [times[times.length >> 1], times[times.length - 1]].map(ms =>
+    (ms / 1000).toFixed(1),
+  );
+  return median === most ? `${median} s` : `${median} s, at most ${most} s`;
 }
 
 function oursOf(results: readonly Result[]): string {
@@ -97,16 +133,31 @@ function gapsOf(results: readonly Result[]): string[] {
 }
 
 const KINDS = ['MPTCP', 'TCP', 'an error at both ends'] as const;
+const WORSE = [
+  ['error', 'an error'],
+  ['hang', '**hangs**'],
+  ['wrong bytes', '**wrong bytes**'],
+] as const;
+const NOT_RUN = '–';
 const HEAD: readonly string[] = [
   '# Middleboxes',
   '',
   'What middleboxes do to a connection, what [RFC 8684](https://www.rfc-editor.org/rfc/rfc8684) wants then, what Linux 6.18',
-  'did with itself (measured before, on real machines), and what this stack does with itself. The last two columns are made by',
-  '`node dist/test/sim/middlebox-table.js --write`, from runs in virtual time: each row with one path and with two, on either,',
-  'in each direction and both at once, DSS checksums off and on where it matters, 512 KiB a direction at 10 Mbit/s and 20 ms of',
-  'round trip. The rows are data, in [netmodel/middlebox/table.ts](../src/netmodel/middlebox/table.ts).',
+  'does with itself, what this stack does with Linux, as client and as server, and what it does with itself. The rows are data,',
+  'in [netmodel/middlebox/table.ts](../src/netmodel/middlebox/table.ts).',
   '',
-  'A cell passes when it is over at most 2 s after plain TCP through the same box is, no byte is wrong or comes twice that a',
+  'The columns with Linux were measured on the wire: each end a kernel in a network namespace of its own, or this stack, with',
+  'the link emulator between them, which has the paths and the middleboxes of the simulator; 512 KiB in one direction at 10',
+  'Mbit/s and 20 ms of round trip, DSS checksums off and on where it matters. What is not over after 8 s is a hang. Times are',
+  'those of the intact cells: the median, and the slowest. `node dist/test/interop/wire-run.js --write` measures it and keeps',
+  'it in `test/interop/wire-results.jsonl`; Linux as a client was run over one path only. The tests run each variant once in',
+  'each role and hold it against Linux with itself: it must not be worse, in the order error, hang, wrong bytes, then a fifth',
+  'and 0.2 s more time.',
+  '',
+  'The column of this stack with itself is made by `node dist/test/sim/middlebox-table.js --write`, which writes this file, from',
+  'runs in virtual time: each row with one path and with two, on either, in each direction and both at once.',
+  '',
+  'There a cell passes when it is over at most 2 s after plain TCP through the same box is, no byte is wrong or comes twice that a',
   'checksum could have caught, and both ends agree on the end of the stream, or both get an error. Time is beside plain TCP',
   'through the same box: the median of the cells, and the slowest; two paths can be quicker than one.',
   '',
@@ -115,8 +166,8 @@ const HEAD: readonly string[] = [
   'two it goes on with the other path and delivers what was sent. Bytes inserted on the way (row 15): with checksums what TCP',
   'would deliver, or what was sent, or an error at both ends; without them only no hang and nothing twice.',
   '',
-  '| # | middlebox | RFC 8684 | Linux with Linux | ours with ours | time |',
-  '|---|---|---|---|---|---|',
+  '| # | middlebox | RFC 8684 | Linux with Linux | our client, Linux server | Linux client, our server | ours with ours | time |',
+  '|---|---|---|---|---|---|---|---|',
 ];
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
