@@ -23,6 +23,7 @@ export const HANDSHAKE_RULES: readonly Rule[] = [
     section: '3, 3.4.1, 4',
     asks: 'at most two such ACKs in a row',
     here: 'at most two ADD_ADDR wait for their echo at a time, [mptcp/signals.ts]',
+    reason: 'echoes are not held back: there are as many as the peer sent announcements',
   },
   {
     id: 'G4',
