@@ -45,8 +45,7 @@ export class Incoming {
   /** RFC 6191, RFC 9293 §3.6.1: a newer SYN may end TIME-WAIT early. */
   reopens(tcb: Tcb, segment: Segment, now: number): boolean {
     if (tcb.state !== State.TIME_WAIT || (segment.flags & (Flag.SYN | Flag.ACK)) !== Flag.SYN) return false;
-    const newer = tcb.timestamps && segment.hasTimestamps && ((segment.tsVal - tcb.tsRecent) | 0) > 0;
-    if (!newer && tcb.unwrapSeq(segment.seq) < tcb.rcvNxt) return false;
+    if (!isNewer(tcb, segment)) return false;
     if (this.parts.listeners.find(segment.dstPort, tcb.networkInterface.id) === null) return false;
     tcb.close({ code: null, text: 'a new connection took over' }, now);
     this.parts.touch(tcb.owner as Connection);
@@ -131,4 +130,12 @@ export class Incoming {
     connection.setEndpoints(tcb);
     this.parts.adopt(connection);
   }
+}
+
+/** RFC 6191 §2: whether a SYN in TIME-WAIT can only be of a later connection. */
+function isNewer(tcb: Tcb, segment: Segment): boolean {
+  const stamped = tcb.env.config.timestamps && segment.hasTimestamps;
+  if (stamped && !tcb.timestamps) return true;
+  if (stamped && segment.tsVal !== tcb.tsRecent) return ((segment.tsVal - tcb.tsRecent) | 0) > 0;
+  return tcb.unwrapSeq(segment.seq) >= tcb.rcvNxt;
 }

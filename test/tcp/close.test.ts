@@ -145,6 +145,32 @@ test('TIME-WAIT: a SYN with a lower number and a newer timestamp opens a new con
   assert.equal(peer.arrives({ flags: 'S', seq: 0, ...synOptions({}) })[0].flags, 'SA');
 });
 
+test('TIME-WAIT: timestamps decide before numbers do (RFC 6191 §2)', () => {
+  // [timestamps before, on the SYN: newer, the same, older or none; number higher] → a new connection.
+  const cases = [
+    [true, +1, true, true],
+    [true, +1, false, true],
+    [true, 0, true, true],
+    [true, 0, false, false],
+    [true, -1, true, false],
+    [true, -1, false, false],
+    [true, undefined, true, true],
+    [true, undefined, false, false],
+    [false, +1, true, true],
+    [false, +1, false, true],
+    [false, undefined, true, true],
+    [false, undefined, false, false],
+  ] as const;
+  for (const [before, newer, higher, expected] of cases) {
+    const peer = timeWait({ timestamps: before });
+    peer.iss += higher ? 2 : -1_000_000;
+    const timestamps = newer !== undefined;
+    const syn = { ...synOptions({}), timestamps, tsVal: peer.tcb.tsRecent + (newer ?? 0) };
+    const [answer] = peer.arrives({ flags: 'S', seq: 0, ...syn });
+    assert.equal(answer.flags, expected ? 'SA' : 'A', `${[before, newer, higher]}`);
+  }
+});
+
 test('TIME-WAIT: an old SYN is answered with an acknowledgement and changes nothing', () => {
   const peer = timeWait({ timestamps: false });
   peer.iss -= 1_000_000;
