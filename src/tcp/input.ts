@@ -187,6 +187,11 @@ function challenge(tcb: Tcb, now: number): void {
   tcb.ackPending = true;
 }
 
+/**
+ * DEVIATION: urgent data is data in its place, and nobody is told of the pointer (RFC 9293 MUST-32, MUST-33);
+ * none is ever sent. SHLD-13: "new applications SHOULD NOT employ the TCP urgent mechanism", and a Multipath
+ * TCP connection has no place for it (RFC 8684 §3.3.1).
+ */
 function receivePayload(tcb: Tcb, segment: Segment, ssn: number, now: number): void {
   if (!mayReceive(tcb.state)) return;
   const edge = Math.max(tcb.rcvEdge, tcb.rcvNxt + tcb.extension.windowBytes());

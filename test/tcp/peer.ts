@@ -37,6 +37,8 @@ export interface Fields {
   ecn?: number;
   seq?: number;
   ack?: number;
+  /** The urgent pointer. */
+  urgent?: number;
   /** The raw 16 bits. */
   window?: number;
   /** Bytes of the peer's stream from `seq` on. */
@@ -205,6 +207,7 @@ export class Peer {
     s.dstPort = this.hostPort;
     s.flags = flags;
     s.ecn = fields.ecn ?? 0;
+    s.urgent = fields.urgent ?? 0;
     const seq = fields.seq ?? this.seq;
     const length = fields.length ?? 0;
     s.seq = (this.iss + seq) >>> 0;

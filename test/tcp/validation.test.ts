@@ -96,6 +96,12 @@ test('data with an acknowledgement older than the largest window is not taken', 
   assert.equal(peer.connection.readableBytes, 10);
 });
 
+test('urgent data is data in its place, whatever the pointer says', () => {
+  const peer = established();
+  for (const urgent of [0, 1, 50, 100, 65_535]) peer.arrives({ flags: 'AU', length: 100, urgent });
+  assert.deepEqual(peer.read(), stream(1, 500));
+});
+
 test('data without ACK is not taken', () => {
   const peer = established(small);
   peer.arrives({ flags: 'P', seq: 1, length: 10 });
