@@ -13,6 +13,7 @@ import {
   type KernelSubflow,
   likelyFallbackCause,
   statusOf,
+  subflowBetween,
   subflowsOf,
 } from '../kernel/index.ts';
 import { Alarm } from './clock.ts';
@@ -145,8 +146,10 @@ export class KernelWatch {
       this.#seen.set(key, known);
     }
     const { local, remote, tcp } = subflow;
+    // The first subflow of a connection without others is no backup, whatever it was told.
+    const backup = known.id > 0 && isBackup(subflow);
     known.last = {
-      ...{ id: known.id, name: known.name, local, remote, state: stateOf(tcp), backup: false },
+      ...{ id: known.id, name: known.name, local, remote, state: stateOf(tcp), backup },
       ...{ rttMs: tcp.rttMs, cwndBytes: tcp.cwndSegments * tcp.mssBytes },
       ...{ bytesSent: tcp.bytesSent, bytesReceived: tcp.bytesReceived, bytesReinjected: null },
     };
@@ -164,6 +167,12 @@ function deviceOf(address: string): string {
     if (entries?.some(entry => entry.address === address)) return device;
   }
   return address;
+}
+
+/** Whether one of the two ends asked for it to be used last: its socket does not tell, but socket diagnosis. */
+function isBackup({ local, remote }: KernelSubflow): boolean {
+  const entry = subflowBetween(local, remote);
+  return entry !== undefined && (entry.backupHere || entry.backupThere);
 }
 
 function stateOf({ state, congestionState }: TcpInfo): SubflowStatus['state'] {

@@ -34,6 +34,26 @@ const commands: Readonly<Record<string, Entry>> = {
     summary: 'set up TUN devices; let kernel servers be reached by TCP in UDP',
     load: () => import('./tun.ts'),
   },
+  ss: {
+    summary: "list the kernel's Multipath TCP sockets and their subflows",
+    load: () => import('./ss.ts'),
+  },
+  stat: {
+    summary: "the kernel's counters of Multipath TCP, and what they mean",
+    load: () => import('./stat.ts'),
+  },
+  monitor: {
+    summary: "follow what happens to the kernel's connections",
+    load: () => import('./monitor.ts'),
+  },
+  endpoint: {
+    summary: "add, remove and list the addresses of the kernel's path manager",
+    load: () => import('./endpoint.ts'),
+  },
+  limits: {
+    summary: "the limits of the kernel's path manager",
+    load: () => import('./limits.ts'),
+  },
   sim: {
     summary: 'run random networks in virtual time and check what arrives',
     load: () => import('./sim.ts'),

@@ -1,7 +1,8 @@
 // `mptcp/kernel`: the Multipath TCP of the Linux kernel, as it is: its sockets' descriptors, what it says of
-// them, its counters.
+// them, its counters, every such socket of the host, its path manager.
 
 export { newTcpHandle, type TcpHandle } from '../ffi/index.ts';
+export { COUNTER_MEANINGS } from './counter-meanings.ts';
 export {
   beginCounting,
   type Counters,
@@ -25,4 +26,19 @@ export {
   unacknowledgedBytes,
 } from './descriptor.ts';
 export type { MptcpInfo, SocketEndpoint, TcpInfo } from './info.ts';
+export type { PathEvent, PathEventName } from './path-event.ts';
+export {
+  type KernelEndpoint,
+  type KernelLimits,
+  KernelPathManager,
+  type NewEndpoint,
+  type SubflowEnd,
+} from './path-manager.ts';
+export {
+  type MultipathEntry,
+  multipathSockets,
+  type SocketEntry,
+  type SubflowEntry,
+  subflowBetween,
+} from './sock-diag.ts';
 export { type KernelStatus, type KernelSubflow, statusOf, subflowsOf } from './status.ts';

@@ -22,7 +22,7 @@ export const arrows: Readonly<Record<string, readonly string[]>> = {
   api: ['host', 'kernel', 'link', 'wire'],
   gateway: ['api'],
   dashboard: ['api'],
-  cli: ['api', 'host', 'sim', 'emulator', 'gateway', 'dashboard'],
+  cli: ['api', 'host', 'kernel', 'sim', 'emulator', 'gateway', 'dashboard'],
 };
 
 /** The core decides from what it is told: no clock, timer, chance, waiting, platform or output of its own. */

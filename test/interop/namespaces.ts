@@ -13,6 +13,8 @@ import { fileURLToPath } from 'node:url';
 
 export const API: string = fileURLToPath(new URL('../../src/api/index.js', import.meta.url));
 
+const COMMAND: string = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+
 /** A network namespace. */
 export class Namespace {
   readonly name: string;
@@ -35,9 +37,10 @@ export class Namespace {
     return run('ip', ['netns', 'exec', this.name, ...command.split(' ')]);
   }
 
+  /** Those this kernel does not have are left out. */
   sysctl(values: Record<string, number | string>): void {
     for (const [name, value] of Object.entries(values)) {
-      this.exec(`sysctl -qw ${name}=${value}`);
+      this.exec(`sysctl -eqw ${name}=${value}`);
     }
   }
 
@@ -50,6 +53,12 @@ export class Namespace {
       .map(line => line.split(' ').slice(1));
     const pairs = names.map((name, i) => [name, Number(values[i])] as const);
     return Object.fromEntries(pairs.filter(([, value]) => value !== 0));
+  }
+
+  /** The command of this package, within; what it prints. Throws when it fails. */
+  mptcp(command: string, { uid }: ProgramOptions = {}): string {
+    const node = [process.execPath, '--no-warnings', COMMAND, ...command.split(' ')];
+    return run('ip', ['netns', 'exec', this.name, ...asUser(uid), ...node]);
   }
 
   /** A module of ECMAScript, within; `api` is this package. */
@@ -76,8 +85,7 @@ export class Program {
 
   constructor(t: TestContext, namespace: string, script: string, { uid }: ProgramOptions) {
     const node = [process.execPath, '--no-warnings', '--input-type=module', '-e', script];
-    const user = uid === undefined ? [] : ['setpriv', `--reuid=${uid}`, '--clear-groups'];
-    this.#child = spawn('ip', ['netns', 'exec', namespace, ...user, ...node]);
+    this.#child = spawn('ip', ['netns', 'exec', namespace, ...asUser(uid), ...node]);
     t.after(() => void this.#child.kill('SIGKILL'));
     this.#child.stderr.on('data', (chunk: Buffer) => (this.#errors += chunk.toString()));
     createInterface({ input: this.#child.stdout }).on('line', line => {
@@ -128,6 +136,10 @@ export function joinedNamespaces(t: TestContext): { near: Namespace; far: Namesp
     }
   }
   return { near, far };
+}
+
+function asUser(uid: number | undefined): string[] {
+  return uid === undefined ? [] : ['setpriv', `--reuid=${uid}`, '--clear-groups'];
 }
 
 function run(program: string, parameters: string[]): string {
