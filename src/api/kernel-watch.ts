@@ -56,6 +56,8 @@ export class KernelWatch {
   });
   readonly #seen: Map<string, { readonly id: number; readonly name: string; last?: SubflowStatus }> =
     new Map();
+  /** Subflows that were told of; the first is the connection itself. */
+  readonly #told: Set<number> = new Set([0]);
   #nextId = 0;
   #fallback: FallbackStatus | null = null;
   #multipath: boolean;
@@ -104,12 +106,16 @@ export class KernelWatch {
   /** The connection as it is now, or as it was when the watch was stopped. */
   status(): MultipathStatus {
     if (this.#stopped !== undefined) return this.#stopped;
-    const { fd, reason } = this.#options;
     this.look();
+    return this.#snapshot();
+  }
+
+  #snapshot(): MultipathStatus {
+    const { fd, reason } = this.#options;
     const status = statusOf(fd);
     const before = { ...noMultipath('kernel', reason), fallback: this.#fallback };
     if (status.multipath) {
-      const subflows = status.subflows.map(subflow => this.#describe(subflow));
+      const subflows = status.subflows.filter(isThere).map(subflow => this.#describe(subflow));
       return { ...before, active: true, token: status.info.token, subflows };
     }
     if (status.tcp === undefined) return before;
@@ -119,17 +125,17 @@ export class KernelWatch {
   /** Looks no more; what is to be seen now stays. */
   stop(): void {
     this.#alarm.cancel();
-    this.#stopped ??= this.status();
+    this.#stopped ??= this.#snapshot();
   }
 
   #followSubflows(): void {
     const gone = new Set(this.#seen.keys());
-    for (const subflow of subflowsOf(this.#options.fd)) {
+    for (const subflow of subflowsOf(this.#options.fd).filter(isThere)) {
       gone.delete(keyOf(subflow));
-      const isNew = !this.#seen.has(keyOf(subflow));
       const status = this.#describe(subflow);
-      // The first is the connection itself.
-      if (isNew && status.id > 0) this.#client.subflowOpened(status);
+      if (this.#told.has(status.id)) continue;
+      this.#told.add(status.id);
+      this.#client.subflowOpened(status);
     }
     for (const key of gone) {
       const last = this.#seen.get(key)?.last;
@@ -157,6 +163,11 @@ export class KernelWatch {
   }
 }
 
+/** A subflow that is over stays in the kernel's list for a while, without its addresses. */
+function isThere({ tcp }: KernelSubflow): boolean {
+  return tcp.state !== TCP_CLOSE;
+}
+
 function keyOf({ local, remote }: KernelSubflow): string {
   return `${local.address} ${local.port} ${remote.address} ${remote.port}`;
 }
@@ -169,7 +180,7 @@ function deviceOf(address: string): string {
   return address;
 }
 
-/** Whether one of the two ends asked for it to be used last: its socket does not tell, but socket diagnosis. */
+/** Whether one of the two ends asked for it to be used last; only socket diagnosis tells. */
 function isBackup({ local, remote }: KernelSubflow): boolean {
   const entry = subflowBetween(local, remote);
   return entry !== undefined && (entry.backupHere || entry.backupThere);
@@ -177,7 +188,6 @@ function isBackup({ local, remote }: KernelSubflow): boolean {
 
 function stateOf({ state, congestionState }: TcpInfo): SubflowStatus['state'] {
   if (state === TCP_SYN_SENT || state === TCP_SYN_RECV) return 'connecting';
-  if (state === TCP_CLOSE) return 'closed';
   if (state !== TCP_ESTABLISHED && state !== TCP_CLOSE_WAIT) return 'closing';
   return congestionState === CONGESTION_LOSS ? 'suspect' : 'active';
 }

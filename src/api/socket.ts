@@ -12,13 +12,7 @@ import { Alarm, TurnEnd } from './clock.ts';
 import { Connector } from './connector.ts';
 import type { DialTarget } from './dial.ts';
 import { fallbackError, MptcpError } from './errors.ts';
-import {
-  type FallbackStatus,
-  type MultipathStatus,
-  multipathOf,
-  noMultipath,
-  subflowOf,
-} from './multipath.ts';
+import { type MultipathStatus, multipathOf, noMultipath, subflowOf } from './multipath.ts';
 import {
   type ConnectArguments,
   type ConnectOptions,
@@ -333,7 +327,7 @@ export class Socket extends Duplex implements SessionClient {
     process.nextTick(() => this.emit('close', error !== null));
   }
 
-  #fellBack({ cause, seenBy }: FallbackStatus): void {
+  #fellBack({ cause, seenBy }: NonNullable<MultipathStatus['fallback']>): void {
     if (this.#required) this.destroy(fallbackError({ cause }));
     else this.emit('fallback', { cause, seenBy });
   }

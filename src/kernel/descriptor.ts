@@ -9,7 +9,7 @@
 import { closeSync } from 'node:fs';
 import { getSystemErrorName } from 'node:util';
 import { type Foreign, foreign, type NativeFunction, type TcpHandle } from '../ffi/index.ts';
-import { NATIVE_LITTLE } from './info.ts';
+import { decodeMptcpInfo, NATIVE_LITTLE } from './info.ts';
 
 /** How a socket is made. */
 export interface StreamOptions {
@@ -79,7 +79,13 @@ export function readOption(fd: number, level: number, name: number, into: Uint8A
 
 /** Whether the connection of this socket is Multipath TCP now; a fallen back one is not. */
 export function isMultipath(fd: number): boolean {
-  return readOption(fd, SOL_TCP, TCP_IS_MPTCP, fourBytes) >= 4 && fourView.getInt32(0, NATIVE_LITTLE) === 1;
+  const length = readOption(fd, SOL_TCP, TCP_IS_MPTCP, fourBytes);
+  if (length >= 4) return fourView.getInt32(0, NATIVE_LITTLE) === 1;
+  // A kernel without that option (before 6.9) tells of a connection only while it is Multipath TCP.
+  const info = decodeMptcpInfo(
+    infoBytes.subarray(0, Math.max(0, readOption(fd, SOL_MPTCP, MPTCP_INFO, infoBytes))),
+  );
+  return info !== undefined && !info.fallback;
 }
 
 /** Bytes written that the peer has not acknowledged yet. */
@@ -136,6 +142,7 @@ const ONE: Uint8Array = new Uint8Array(Int32Array.of(1).buffer);
 let loaded: Calls | undefined;
 const lengthBytes: Uint8Array = new Uint8Array(4);
 const lengthView: DataView = new DataView(lengthBytes.buffer);
+const infoBytes: Uint8Array = new Uint8Array(256);
 const fourBytes: Uint8Array = new Uint8Array(4);
 const fourView: DataView = new DataView(fourBytes.buffer);
 
@@ -152,4 +159,6 @@ const SO_REUSEPORT = 15;
 const SO_BINDTODEVICE = 25;
 const SOL_TCP = 6;
 const TCP_IS_MPTCP = 43;
+const SOL_MPTCP = 284;
+const MPTCP_INFO = 1;
 const SIOCOUTQ = 0x5411;
