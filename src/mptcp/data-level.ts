@@ -6,6 +6,7 @@ import { Ready } from '../tcp/index.ts';
 import { abortConnection } from './close.ts';
 import type { MultipathConnection } from './connection.ts';
 import { signalsVanished } from './fallback.ts';
+import { isCandid } from './plain-words.ts';
 import { Stage } from './subflow.ts';
 
 /** Most bytes put up for reinjection by one timeout: what one mapping holds. */
@@ -113,9 +114,9 @@ export function dataTimeout(connection: MultipathConnection, now: number): void 
     connection.dataFinQueued = true;
     connection.keysSent = false;
     ackEverywhere(connection);
-    // Nothing of ours was ever confirmed: a middlebox may hide the DATA_FIN, but not a FIN.
-    if (!connection.confirmed && connection.dataBackoff >= 2)
-      for (const s of connection.subflows) s.tcb.shutdown();
+    // A middlebox may hide the DATA_FIN, or drop what carries it, but not a FIN.
+    if (connection.dataBackoff >= 2)
+      for (const s of connection.subflows) if (!connection.confirmed || isCandid(s)) s.tcb.shutdown();
   } else {
     return;
   }

@@ -9,6 +9,7 @@ import type { MultipathConnection } from './connection.ts';
 import { payloadAltered } from './network-memory.ts';
 import type { FallbackInfo } from './observation.ts';
 import { dataAck } from './options-out.ts';
+import { mayFollow } from './plain-words.ts';
 import { raceWon } from './race.ts';
 import { ResetReason } from './reset-reason.ts';
 import { Stage, type Subflow } from './subflow.ts';
@@ -59,6 +60,11 @@ export const FALLBACK_CAUSES: Readonly<Record<string, FallbackCause>> = {
     section: '3.7',
     counter: 'DssFallback',
     advice: 'A middlebox removes MPTCP options from data segments that arrive here.',
+  },
+  'options-dropped': {
+    section: '6',
+    counter: 'DssFallback',
+    advice: 'A middlebox drops segments that carry MPTCP options after the handshake, and lets others pass.',
   },
   'ack-without-data-ack': {
     section: '3.7',
@@ -197,7 +203,7 @@ class FallbackStream extends PlainStream {
  * True while the connection never had another subflow that could carry data, and all it sent here is
  * contiguous.
  */
-function isSingle(subflow: Subflow): boolean {
+export function isSingle(subflow: Subflow): boolean {
   return subflow.initial && !subflow.connection.everMultiple && !subflow.hasRepeated;
 }
 
@@ -205,7 +211,7 @@ function isSingle(subflow: Subflow): boolean {
  * True when bytes arrived without a mapping although the peer writes them: it goes on as multipath, may
  * already have sent some of them twice, and nobody can tell which. They must not become part of the stream.
  */
-function hasUnplaceable(subflow: Subflow): boolean {
+export function hasUnplaceable(subflow: Subflow): boolean {
   const { staging, receiveMap } = subflow;
   if (staging === null || !subflow.mappingSeen) return false;
   for (let i = 0; i < staging.ranges.count; i++) {
@@ -234,10 +240,20 @@ function isContiguous(subflow: Subflow): boolean {
   return subflow.initial && !subflow.connection.hasSpread && !subflow.hasRepeated;
 }
 
+/**
+ * Signals are missing: RFC 8684 §3.7, told with an infinite mapping. Where segments with options vanish, that
+ * would too, and the peer knows already.
+ */
+function signalsMissing(subflow: Subflow, cause: string, now: number): boolean {
+  if (subflow.plainWords === null) return fallBack(subflow, { cause, seenBy: 'local', announce: true }, now);
+  return fallBack(subflow, { cause: 'options-dropped', seenBy: 'peer' }, now);
+}
+
 /** A new mapping was taken on the subflow. */
 export function mappingTaken(subflow: Subflow, now: number): void {
   subflow.unmappedSegments = subflow.unmappedBytes = 0;
   subflow.unmappedMs = Infinity;
+  subflow.plainWords = null;
   subflow.mappedMs = subflow.staging !== null && hasUnplaceable(subflow) ? -Infinity : now;
 }
 
@@ -249,6 +265,13 @@ export function fallBack(subflow: Subflow, options: FallbackOptions, now: number
     // Nobody is left to continue for: MP_FASTCLOSE was under way, and plain TCP says it with a RST.
     tcb.abort();
     drop(connection, subflow);
+    return false;
+  }
+  if (subflow.stage === Stage.CLOSING && connection.dataFinDsn < 0) {
+    // Its FIN has ended this subflow, not the stream: as TCP the two are one.
+    tcb.abort();
+    drop(connection, subflow);
+    connection.finish({ code: 'ENETDOWN', text: 'the only path of a plain TCP connection was taken away' });
     return false;
   }
   connection.env.counters[FALLBACK_CAUSES[options.cause].counter]++;
@@ -313,8 +336,8 @@ export function mappingMissing(subflow: Subflow, ssn: number, length: number, no
   }
   if (isSingle(subflow) && (!subflow.mappingSeen || mayContinue(subflow, now))) {
     // RFC 8684 §3.7: at the start the sender has to learn it from "an ACK […] without a DSS option".
-    const announce = subflow.mappingSeen;
-    fallBack(subflow, { cause: 'data-without-mapping', seenBy: 'local', announce }, now);
+    if (subflow.mappingSeen) signalsMissing(subflow, 'data-without-mapping', now);
+    else fallBack(subflow, { cause: 'data-without-mapping', seenBy: 'local' }, now);
   } else {
     // RFC 8684 §3.7: "the subflow SHOULD be treated as broken and closed with a RST"
     subflow.reset(
@@ -329,7 +352,7 @@ export function mappingMissing(subflow: Subflow, ssn: number, length: number, no
 export function unmappedTimeout(subflow: Subflow, now: number): boolean {
   subflow.unmappedMs = Infinity;
   if (!hasUnplaceable(subflow) || !mayContinue(subflow, now)) return true;
-  fallBack(subflow, { cause: 'data-without-mapping', seenBy: 'local', announce: true }, now);
+  signalsMissing(subflow, 'data-without-mapping', now);
   return false;
 }
 
@@ -348,7 +371,7 @@ export function signalsVanished(connection: MultipathConnection, now: number): b
   if (subflow === null || !subflow.lastWithoutOptions || !connection.confirmed) return false;
   if (subflow.tcb.sndUna !== subflow.tcb.sndNxt) return false;
   if (mayContinue(subflow, now)) {
-    fallBack(subflow, { cause: 'ack-without-data-ack', seenBy: 'local', announce: true }, now);
+    signalsMissing(subflow, 'ack-without-data-ack', now);
     return true;
   }
   if (!subflow.initial || now - subflow.optionsMs < EARLIEST_REPEAT_MS) return false;
@@ -375,11 +398,12 @@ export function dataAckMissing(subflow: Subflow, segment: Segment, ack: number, 
   const acknowledgesData = ack > 1 && ack > subflow.tcb.sndUna && ack <= subflow.tcb.sndNxt;
   if (!acknowledgesData || segment.mp !== 0 || subflow.stage === Stage.CLOSING) return true;
   const continues = mayContinue(subflow, now);
-  if (subflow.dataAckSeen && (++subflow.plainAcks < PLAIN_ACKS || !continues)) return true;
+  const enough = mayFollow(subflow) ? 1 : PLAIN_ACKS;
+  if (subflow.dataAckSeen && (++subflow.plainAcks < enough || !continues)) return true;
   if (continues) {
     // RFC 8684 §3.7: "The sender will send one final Data Sequence Mapping, with the Data-Level Length value
     // of 0".
-    return fallBack(subflow, { cause: 'ack-without-data-ack', seenBy: 'local', announce: true }, now);
+    return signalsMissing(subflow, 'ack-without-data-ack', now);
   }
   const text = 'data was acknowledged without DATA_ACK';
   subflow.reset({ reason: ResetReason.MIDDLEBOX, text, transient: true }, now);

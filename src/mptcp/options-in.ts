@@ -11,6 +11,7 @@ import { dataAcknowledged, dataFinReceived } from './data-level.ts';
 import { dataAckMissing, failReceived, infiniteMappingReceived, mappingTaken } from './fallback.ts';
 import { preEstablishedAcknowledged, synAckReceived, thirdAckReceived } from './handshake.ts';
 import { payloadAltered } from './network-memory.ts';
+import { optionsHeard, plainWordsHeard, synAckRepeated } from './plain-words.ts';
 import { placeStaged } from './receive.ts';
 import { MapResult } from './receive-map.ts';
 import { RESET_REASON_TEXT, ResetReason } from './reset-reason.ts';
@@ -28,7 +29,9 @@ export function processOptions(
 ): boolean {
   if ((segment.flags & Flag.SYN) !== 0) {
     // A second SYN/ACK is a late copy: TCP acknowledges it, and its options, true or forged, change nothing.
-    return subflow.stage !== Stage.CONNECTING || synAckReceived(subflow, segment, now);
+    if (subflow.stage === Stage.CONNECTING) return synAckReceived(subflow, segment, now);
+    synAckRepeated(subflow, now);
+    return true;
   }
   if (subflow.stage === Stage.CONNECTING && !thirdAckReceived(subflow, segment, now)) return false;
   // The extension may have been swapped (fallback): what follows is TCP's alone.
@@ -36,8 +39,13 @@ export function processOptions(
   if (subflow.stage === Stage.PRE_ESTABLISHED) preEstablishedAcknowledged(subflow, segment, now);
   if (subflow.stage === Stage.SUSPECT && answers(subflow, segment, ack)) recovered(subflow, now);
   const mp = segment.mp;
+  if (mp === 0 && !plainWordsHeard(subflow, segment, ssn, now)) return false;
+  if (subflow.tcb.extension !== subflow) return true;
   subflow.lastWithoutOptions = mp === 0;
-  if (mp !== 0) subflow.optionsMs = now;
+  if (mp !== 0) {
+    subflow.optionsMs = now;
+    if (subflow.plainWords !== null) optionsHeard(subflow.plainWords);
+  }
   // RFC 8684 §3.2: the third ACK of a join "MUST trigger a regular TCP ACK in response", and so do its
   // repetitions.
   if ((mp & Mp.JOIN) !== 0) subflow.tcb.ackPending = true;
@@ -101,6 +109,7 @@ function dataSequenceSignal(
     // RFC 8684 §3.7 asks for a DATA_ACK of data; one that only acknowledges the handshake proves nothing.
     if (ack > 1) subflow.dataAckSeen = true;
     subflow.plainAcks = 0;
+    if (ack > subflow.tcb.sndUna) subflow.plainWords = null;
     const wide = (flags & DssFlag.DATA_ACK_64) !== 0;
     const sequence = connection.localSequence;
     const dataAck = wide

@@ -15,6 +15,7 @@ import { copyBytes } from '../wire/copy.ts';
 import { mappingChecksum, pseudoHeader } from './checksum.ts';
 import type { MultipathConnection } from './connection.ts';
 import { dataFinSent, prepareAcks, roomFreed, startDataTimer } from './data-level.ts';
+import { transmitAnswer, transmitQuestion } from './plain-words.ts';
 import type { Subflow } from './subflow.ts';
 import { hasAlternative, watch } from './suspicion.ts';
 
@@ -37,6 +38,10 @@ export function transmitConnection(
     const written = transmitControl(subflows[i].tcb, out, offset, now);
     if (written > 0) return written;
   }
+  for (let i = 0; i < subflows.length; i++) {
+    const written = transmitQuestion(subflows[i], out, offset, now);
+    if (written > 0) return written;
+  }
   const data = transmitPulled(connection, out, offset, now);
   if (data > 0) return data;
   prepareAcks(connection, now);
@@ -44,6 +49,7 @@ export function transmitConnection(
     const tcb = subflows[i].tcb;
     let written = transmitFin(tcb, out, offset, now);
     if (written === 0) written = transmitAck(tcb, out, offset, now);
+    if (written === 0) written = transmitAnswer(subflows[i], out, offset, now);
     if (written > 0) return written;
   }
   for (let i = 0; i < subflows.length; i++) {
@@ -55,8 +61,9 @@ export function transmitConnection(
 }
 
 function transmitLingering(subflow: Subflow, out: Uint8Array, offset: number, now: number): number {
-  const written = transmitControl(subflow.tcb, out, offset, now);
-  return written > 0 ? written : transmitAck(subflow.tcb, out, offset, now);
+  let written = transmitControl(subflow.tcb, out, offset, now);
+  if (written === 0) written = transmitAck(subflow.tcb, out, offset, now);
+  return written > 0 ? written : transmitAnswer(subflow, out, offset, now);
 }
 
 /** True when the connection has bytes that its window admits. */

@@ -13,6 +13,7 @@ import { handshakeAdmits, joinCompleted, synOptions } from './handshake.ts';
 import type { SubflowInfo } from './observation.ts';
 import { processOptions, processReset } from './options-in.ts';
 import { ackOptions, dataOptions, resetOptions } from './options-out.ts';
+import { askPlainly, type PlainWords } from './plain-words.ts';
 import { placePayload } from './receive.ts';
 import { ReceiveMap } from './receive-map.ts';
 import type { Path } from './scheduler/scheduler.ts';
@@ -99,6 +100,8 @@ export class Subflow implements Extension, Path {
   dataAckSeen = false;
   /** Acknowledgements of data without any MPTCP option since the last DATA_ACK. */
   plainAcks = 0;
+  /** Questions and answers without options (mptcp/plain-words); null until there is occasion. */
+  plainWords: PlainWords | null = null;
   /** The peer has assigned bytes to this first subflow a second time. */
   peerRepeated = false;
   /**
@@ -204,11 +207,13 @@ export class Subflow implements Extension, Path {
   }
 
   dataOptions(segment: Segment, ssn: number, _length: number, _now: number): void {
-    dataOptions(this, segment, ssn);
+    if (this.plainWords?.speaking) segment.hasTimestamps = false;
+    else dataOptions(this, segment, ssn);
   }
 
   ackOptions(segment: Segment, now: number): void {
-    ackOptions(this, segment, now);
+    if (this.plainWords?.speaking) segment.hasTimestamps = false;
+    else ackOptions(this, segment, now);
   }
 
   resetOptions(segment: Segment): void {
@@ -281,6 +286,7 @@ export class Subflow implements Extension, Path {
   }
 
   timedOut(now: number): void {
+    askPlainly(this);
     subflowTimedOut(this.connection, this, now);
   }
 

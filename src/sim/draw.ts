@@ -5,7 +5,7 @@
 
 import type { Config } from '../host/index.ts';
 import type { Random as RandomStream } from '../netmodel/index.ts';
-import { type MiddleboxPlan, Random } from '../netmodel/index.ts';
+import { type Match, type MiddleboxPlan, Random } from '../netmodel/index.ts';
 import { between, chance, logBetween, pick, whole } from './chance.ts';
 import { drawApplications } from './draw-applications.ts';
 import { drawEvents } from './draw-events.ts';
@@ -143,7 +143,7 @@ function drawTopology(random: RandomStream, traits: Traits, hosts: HostPlan[]): 
     const taken = paths.some(path => path.from.interface === from && path.to.interface === to);
     if (from < 0 || taken || chance(random, 0.8)) from = addInterface(client, family);
     const mtu = Math.min(client.interfaces[from].mtu, server.interfaces[to].mtu);
-    paths.push(drawPath(random, traits, { index: i, from, to, mtu }));
+    paths.push(drawPath(random, traits, { index: i, from, to, mtu, only: count === 1 }));
   }
   return paths;
 }
@@ -158,7 +158,7 @@ function drawGsoMax(random: RandomStream, mtu: number): number {
 function drawPath(
   random: RandomStream,
   traits: Traits,
-  options: { index: number; from: number; to: number; mtu: number },
+  options: { index: number; from: number; to: number; mtu: number; only: boolean },
 ): PathPlan {
   const narrow = traits.narrowPaths && options.mtu > 1_280 && chance(random, 0.5);
   const mtu = narrow ? whole(random, 1_280, options.mtu - 1) : options.mtu;
@@ -172,7 +172,10 @@ function drawPath(
     backward,
     reportsMtu: chance(random, 0.7),
     loseFirst: { forward: drawFirstLosses(random, traits), backward: drawFirstLosses(random, traits) },
-    middleboxes: [...drawMiddleboxes(random, traits), ...drawSynBoxes(random, traits, options.index)],
+    middleboxes: [
+      ...drawMiddleboxes(random, traits, options.only),
+      ...drawSynBoxes(random, traits, options.index),
+    ],
   };
 }
 
@@ -202,14 +205,24 @@ function drawLink(random: RandomStream, traits: Traits, mtu: number): LinkPlan {
   return link;
 }
 
-function drawMiddleboxes(random: RandomStream, traits: Traits): MiddleboxPlan[] {
+function drawMiddleboxes(random: RandomStream, traits: Traits, only: boolean): MiddleboxPlan[] {
   if (!traits.middleboxes || chance(random, 0.4)) return [];
   const kind = pick(random, ['syns', 'not-syn', undefined] as const);
-  const match = kind === undefined ? {} : { kind };
+  const match: Match = kind === undefined ? {} : { kind };
   const forward: MiddleboxPlan = { type: 'strip', match: { ...match, direction: 'forward' } };
   const backward: MiddleboxPlan = { type: 'strip', match: { ...match, direction: 'backward' } };
-  if (chance(random, 0.5)) return [forward, backward];
-  return chance(random, 0.5) ? [forward] : [backward];
+  const boxes = chance(random, 0.5) ? [forward, backward] : chance(random, 0.5) ? [forward] : [backward];
+  // On the only path, where the connection can go on as TCP.
+  return !only || chance(random, 0.5) ? boxes : boxes.map(box => drawUnruly(random, box.match));
+}
+
+/** From some time on, or only now and then: options removed, or what carries them dropped for a while. */
+function drawUnruly(random: RandomStream, match: Match): MiddleboxPlan {
+  const fromMs = chance(random, 0.6) ? whole(random, 10, 1_500) : 0;
+  const probability = chance(random, 0.2) ? 1 / 3 : 1;
+  const when = { ...match, fromMs, probability };
+  if (chance(random, 0.3)) return { type: 'strip', match: when };
+  return { type: 'drop', match: { ...when, kind: 'not-syn', subtypes: [], first: whole(random, 1, 150) } };
 }
 
 function drawSynBoxes(random: RandomStream, traits: Traits, path: number): MiddleboxPlan[] {

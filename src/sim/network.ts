@@ -188,7 +188,7 @@ export class Network {
     return false;
   }
 
-  /** The receiving machine had no room for it, or the packet was damaged: as good as lost on its lane. */
+  /** A middlebox kept it, the receiver had no room, or it was damaged: as good as lost on its lane. */
   countLoss(lane: Lane): void {
     lane.lostPackets++;
     lane.lastLossMs = this.queue.nowMs;
@@ -234,6 +234,7 @@ export class Network {
       this.emerge(lane, out, direction);
     });
     if (left !== 1 || intact !== 1) lane.interferences++;
+    if (left === 0) this.countLoss(lane);
     pool.release(slot);
     this.armMiddlebox(lane);
   }

@@ -16,6 +16,7 @@ export {
   transmitControl,
   transmitData,
   transmitFin,
+  transmitHeadAgain,
 } from './output.ts';
 export { PlainStream, type PlainStreamOptions } from './plain-stream.ts';
 export { RangeSet } from './range-set.ts';

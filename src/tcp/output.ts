@@ -245,6 +245,11 @@ function resend(tcb: Tcb, i: number, most: number, out: Uint8Array, offset: numb
   return written;
 }
 
+/** The oldest segment in flight once more, asked for by the extension; its retransmission has just left. */
+export function transmitHeadAgain(tcb: Tcb, out: Uint8Array, offset: number, now: number): number {
+  return tcb.sent.count === 0 ? 0 : resend(tcb, 0, tcb.payloadMss, out, offset, now);
+}
+
 /** RFC 8985 §7.3: the last segment once more. */
 function transmitTailProbe(tcb: Tcb, out: Uint8Array, offset: number, now: number): number {
   tcb.tlpPending = false;

@@ -13,13 +13,6 @@ interface Gap {
 
 const GAPS: readonly Gap[] = [
   {
-    row: '7',
-    only: ({ paths, variant }) => paths === 1 || variant.name.startsWith('from the start'),
-    reason:
-      'segments without options would have to ask whether they pass; a peer that hears them late could take ' +
-      'bytes twice, and wrong bytes are worse than the timeout that ends the connection now',
-  },
-  {
     row: '29g',
     variant: 'from',
     only: ({ paths }) => paths === 1,
