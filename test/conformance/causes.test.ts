@@ -101,6 +101,16 @@ const CASES: readonly Case[] = [
     seenBy: 'local',
     rule: () => stripped((s, p) => p.from === 'server' && !isSynAck(s) && !hasData(s)),
   },
+  {
+    cause: 'options-dropped',
+    side: 'server',
+    seenBy: 'local',
+    rule: () => {
+      let seen = 0;
+      return ({ from, segment: s }) =>
+        from === 'client' && !isSyn(s) && s.mp !== 0 && ++seen > 5 ? 'drop' : undefined;
+    },
+  },
   { cause: 'checksum', side: 'server', seenBy: 'local', rule: damage, options: checksum },
   { cause: 'mp-fail', side: 'client', seenBy: 'peer', rule: damage, options: checksum },
   {
