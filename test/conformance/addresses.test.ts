@@ -111,6 +111,15 @@ test('A5b: an identifier that is given another address: both are joined, and the
   world.finish();
 });
 
+test('A3: an HMAC with any one bit wrong is not believed', () => {
+  const world = talking();
+  for (let bit = 0; bit < 64; bit++) announce(world, { id: 5, address: '10.9.0.2' }, bit);
+  assert.equal(world.client.host.counters.AddAddrDrop, 64);
+  assert.equal(world.packets('client', isEcho).length, 0);
+  announce(world, { id: 5, address: '10.9.0.2' });
+  assert.deepEqual(joined(world), ['10.9.0.2:8080']);
+});
+
 test('A8, H5: an announced address that does not answer is tried once, and once more when announced again', () => {
   const world = talking();
   announce(world, { id: 5, address: '10.9.0.77' });

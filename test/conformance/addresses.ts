@@ -17,8 +17,12 @@ function newest(world: World): Segment {
   return segment;
 }
 
-/** ADD_ADDR from the server, with the right HMAC. */
-export function announce(world: World, address: { id: number; address: string; port?: number }): void {
+/** ADD_ADDR from the server, with the right HMAC but for one of its 64 bits. */
+export function announce(
+  world: World,
+  address: { id: number; address: string; port?: number },
+  wrongBit = -1,
+): void {
   const keys = world.packets('client', s => has(s, Mp.CAPABLE) && s.capableLength >= 20)[0].segment;
   const key = Buffer.alloc(16);
   key.writeUInt32BE(keys.receiverKeyHi, 0);
@@ -33,6 +37,7 @@ export function announce(world: World, address: { id: number; address: string; p
     message.writeInt32BE(words[family === 4 ? 3 : i], 1 + i * 4);
   message.writeUInt16BE(address.port ?? 0, message.length - 2);
   const digest = createHmac('sha256', key).update(message).digest();
+  if (wrongBit >= 0) digest[24 + (wrongBit >> 3)] ^= 1 << (wrongBit & 7);
   const [addAddr0, addAddr1, addAddr2, addAddr3] = words;
   const segment = Object.assign(newest(world), {
     mp: Mp.ADD_ADDR,

@@ -218,6 +218,37 @@ test('K4, N2: acknowledged to the subflow only, data is not done with: the same 
   assert.equal(connection.multipath().active, true);
 });
 
+test('K5: a DATA_ACK one beyond the last byte sent is ignored until the DATA_FIN has taken that number', () => {
+  const { peer, flow, connection } = opened();
+  connection.write(bytesOf(1000), 0, 1000, peer.now);
+  peer.take();
+  flow.rcvNxt += 1000;
+  acknowledge(peer, flow, 1002);
+  assert.equal(connection.unacknowledgedBytes, 1000, 'believed');
+  acknowledge(peer, flow, 1001);
+  assert.equal(connection.unacknowledgedBytes, 0);
+  connection.shutdown(peer.now);
+  const [fin] = peer.take();
+  assert.ok((fin.dssFlags & DssFlag.DATA_FIN) !== 0);
+  acknowledge(peer, flow, 1002);
+  assert.deepEqual(
+    peer.wait(5000).filter(s => (s.dssFlags & DssFlag.DATA_FIN) !== 0),
+    [],
+    'repeated although acknowledged',
+  );
+});
+
+test('D9: a mapping that ends where its segment begins, or begins where it ends, is not one of its bytes', () => {
+  for (const shift of [-20, 20]) {
+    const { peer, flow } = opened();
+    const at = flow.ssn;
+    // Beyond a hole, so that bytes below the segment are still to come.
+    const map = { ssn: at + 40 + shift, dsn: 51 + shift, length: 20 };
+    peer.data(flow, { bytes: bytesOf(20, 50), dsn: 0, ssn: at + 40, map });
+    assert.equal(peer.host.counters.DSSNotMatching, 1, `${shift}`);
+  }
+});
+
 test('W2a: subflows share one window: what one has taken of it is missing on the other', () => {
   const { peer, flow } = opened({ config: { receiveBufferBytes: 40_000 } });
   const b = peer.join(2222);
