@@ -85,6 +85,9 @@ export function undoIfSpurious(tcb: Tcb, ack: UndoAck, now: number): number {
   const { counters } = tcb.env;
   if (ack.allDuplicate) {
     counters.TCPDSACKUndo++;
+    // RFC 8985 §6.2, step 3, asks for an original acknowledged late; when all of them were sent again before
+    // that, this says the same.
+    tcb.reorderSeen = true;
     takeBack(tcb, now);
     return -1;
   }

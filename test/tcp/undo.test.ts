@@ -132,6 +132,7 @@ test('DSACK: a recovery is taken back when everything repeated is reported as du
   peer.arrives({ ack: 10_001, sack: [[3001, 4001]] });
   assert.equal(peer.counters.TCPDSACKUndo, 1);
   assert.ok(peer.tcb.cwndBytes >= 10_000);
+  assert.equal(peer.tcb.reorderSeen, true);
 });
 
 test('DSACK: a duplicate from before the recovery does not count', () => {
