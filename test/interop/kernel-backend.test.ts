@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { skip } from './bed.ts';
 import { API, joinedNamespaces, Namespace } from './namespaces.ts';
 
@@ -133,7 +133,9 @@ describe("backend: 'kernel'", { skip, timeout: 120_000 }, () => {
     assert.match(failed.message, /net\.mptcp\.enabled is 0/);
     const choice = await near.start(
       t,
-      `process.on('warning', warning => say({ warned: warning.message }));
+      `process.on('warning', warning => {
+          if (warning.name === 'MptcpWarning') say({ warned: warning.message });
+        });
         const sockets = [1, 2].map(() => api.connect({ backend: 'auto', host: '127.0.0.1', port: 9 }));
         for (const socket of sockets) socket.on('error', () => {});
         const { backend, reason } = sockets[1].multipath;
@@ -165,6 +167,51 @@ describe("backend: 'kernel'", { skip, timeout: 120_000 }, () => {
     near.ip('route add 10.66.0.2/32 via 10.66.1.2');
     const { is } = await near.start(t, CLIENT({ paths: [{ local: 'net0' }] })).next<{ is: Seen }>();
     assert.deepEqual([is.active, is.subflows[0].local.address], [true, '10.66.0.1']);
+  });
+
+  test('an address that does not answer costs 250 ms, not the connection (RFC 8305)', async t => {
+    const namespace = new Namespace(t);
+    namespace.ip('link add dark0 type veth peer name dark1');
+    namespace.ip('link set dark1 up');
+    namespace.ip('addr add 10.67.0.1/24 dev dark0');
+    namespace.ip('link set dark0 up');
+    const program = namespace.start(
+      t,
+      `
+      const server = api.createServer({ backend: 'kernel' }, socket => socket.end('x'));
+      await new Promise(resolve => server.listen(7000, '127.0.0.1', resolve));
+      const began = performance.now();
+      const tried = [];
+      const socket = api.connect({ backend: 'kernel', port: 7000, host: 'x', lookup: (_h, _o, callback) =>
+        callback(null, [{ address: '10.67.0.9', family: 4 }, { address: '127.0.0.1', family: 4 }]) });
+      socket.on('connectionAttempt', address => tried.push(address));
+      socket.on('data', () => say({ tried, ms: performance.now() - began, active: socket.multipath.active }));`,
+    );
+    const { tried, ms, active } = await program.next<{ tried: string[]; ms: number; active: boolean }>();
+    assert.deepEqual([tried, active], [['10.67.0.9', '127.0.0.1'], true]);
+    assert.ok(ms >= 249 && ms < 3000, `${ms} ms`);
+  });
+
+  test('in a worker thread', async t => {
+    const namespace = new Namespace(t);
+    const program = namespace.start(
+      t,
+      `
+      const { Worker } = await import('node:worker_threads');
+      const server = api.createServer({ backend: 'kernel' }, socket => socket.end('x'));
+      await new Promise(resolve => server.listen(7000, '127.0.0.1', resolve));
+      const source = \`
+        import { parentPort } from 'node:worker_threads';
+        import { connect } from ${JSON.stringify(pathToFileURL(API).href)};
+        const socket = connect({ backend: 'kernel', port: 7000, host: '127.0.0.1' });
+        socket.on('data', () => parentPort.postMessage(socket.multipath.active));\`;
+      const worker = new Worker(new URL('data:text/javascript,' + encodeURIComponent(source)));
+      worker.on('error', error => say({ error: error.message }));
+      worker.on('message', active => say({ active }));
+      worker.on('exit', () => { say('gone'); process.exit(); });`,
+    );
+    assert.deepEqual(await program.next(), { active: true });
+    assert.equal(await program.next(), 'gone');
   });
 
   // In each of these a socket that was opened for Multipath TCP can become plain TCP, unless care is taken.
