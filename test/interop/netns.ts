@@ -3,7 +3,7 @@
 // Decides: names (unique to process and namespace, so that several run at once, and what a crashed test left is found
 // and removed), sysctls that make the kernel give up sooner, and when a machine cannot do this at all.
 
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { foreign } from '../../src/ffi/index.ts';
 
@@ -48,7 +48,23 @@ function impediment(): string | false {
   } catch (error) {
     return `this machine allows no network namespaces or foreign functions: ${(error as Error).message}`;
   }
+  if (!pathManagerAnswers()) return "the kernel's path manager does not answer: ip mptcp limits show";
   return false;
+}
+
+/**
+ * A kernel whose generic netlink is stuck keeps whoever asks for ever, deaf to signals; so the question is the child of
+ * a shell that stops waiting for it after 5 s.
+ */
+function pathManagerAnswers(): boolean {
+  const script = `
+    ip mptcp limits show & asked=$!
+    for tick in $(seq 500); do
+      kill -0 $asked || { wait $asked; exit; }
+      sleep 0.01
+    done
+    exit 1`;
+  return spawnSync('sh', ['-c', script], { stdio: 'ignore' }).status === 0;
 }
 
 function isInstalled(program: string): boolean {
