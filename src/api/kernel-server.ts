@@ -9,6 +9,7 @@ import cluster from 'node:cluster';
 import { Server as NetServer } from 'node:net';
 import {
   adopt,
+  beginCounting,
   closeDescriptor,
   newTcpHandle,
   openStream,
@@ -70,6 +71,7 @@ export class KernelServer extends NetServer {
     const host = options.host ?? this.#options.paths?.[0]?.local;
     const addresses = host === undefined ? ANY : (await resolveHost({ host })).slice(0, 1);
     if (generation !== this.#generation) return;
+    beginCounting();
     const handle = this.#openHandle(options, addresses);
     this.#starting = false;
     this.prependOnceListener('listening', () => this.#takeConnections());

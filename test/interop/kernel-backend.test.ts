@@ -100,6 +100,23 @@ describe("backend: 'kernel'", { skip, timeout: 120_000 }, () => {
     }
   }
 
+  test('SYNs with the option are dropped: lost at first, then the network is a black hole', {
+    skip: noStrip(),
+  }, async t => {
+    const { near, far } = joinedNamespaces(t);
+    near.sysctl({ 'net.mptcp.blackhole_timeout': 60 });
+    far.exec('iptables-legacy -A INPUT -p tcp --tcp-option 30 -j DROP');
+    const server = far.start(t, ECHO);
+    await server.next();
+    const causes: (string | undefined)[] = [];
+    for (let i = 0; i < 2; i++) {
+      const { is } = await near.start(t, CLIENT()).next<{ is: Seen }>();
+      causes.push(is.fallback?.cause);
+    }
+    assert.deepEqual(causes, ['syn-lost', 'black-hole']);
+    assert.equal(near.counters()['Blackhole'], 1);
+  });
+
   test('a server of plain TCP: fallback, and with "require" ERR_MPTCP_FALLBACK', async t => {
     const { near, far } = joinedNamespaces(t);
     const server = far.start(t, ECHO.replace("backend: 'kernel'", "backend: 'kernel', multipath: false"));
