@@ -8,7 +8,7 @@ export const usage: string = `mptcp ss [--listening] [--json]
 
 Lists the Multipath TCP sockets of the Linux kernel in this network namespace, those of all users, each with
 its subflows: where they lead from and to, round-trip time, congestion window and bytes. Connections that fell
-back to plain TCP are not among them.
+back to plain TCP are not among them. Older kernels show subflows to root only.
 
   --listening   only sockets that listen (default: all others)
   --json        as one JSON array, with everything the kernel tells

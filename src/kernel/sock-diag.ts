@@ -1,7 +1,8 @@
 // Every Multipath TCP socket of this network namespace, with its subflows, by the kernel's socket diagnosis.
 //
 // Decides: how sockets and subflows are brought together. The kernel lists them apart; a subflow is a TCP
-// socket that names the token of its connection. Anybody may ask.
+// socket that names the token of its connection. Anybody may ask; older kernels hide that token from those
+// without CAP_NET_ADMIN.
 // Read: linux/inet_diag.h, linux/sock_diag.h, linux/mptcp.h (MPTCP_SUBFLOW_ATTR_*).
 // Walk: netlink-socket.ts asks; `mptcp ss` prints.
 
