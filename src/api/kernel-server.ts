@@ -10,6 +10,7 @@ import { Server as NetServer } from 'node:net';
 import {
   adopt,
   beginCounting,
+  bindToDevice,
   closeDescriptor,
   newTcpHandle,
   openStream,
@@ -17,6 +18,7 @@ import {
   systemError,
   type TcpHandle,
 } from '../kernel/index.ts';
+import { describeAddress } from './addresses.ts';
 import { codeOf, MptcpError } from './errors.ts';
 import { KernelSocket } from './kernel-socket.ts';
 import { checkServerOptions, type ListenOptions, listenArguments, type ServerOptions } from './options.ts';
@@ -68,7 +70,7 @@ export class KernelServer extends NetServer {
   }
 
   async #listen(options: ListenOptions & { port: number }, generation: number): Promise<void> {
-    const host = options.host ?? this.#options.paths?.[0]?.local;
+    const host = options.host ?? (this.#device === undefined ? this.#options.paths?.[0]?.local : undefined);
     const addresses = host === undefined ? ANY : (await resolveHost({ host })).slice(0, 1);
     if (generation !== this.#generation) return;
     beginCounting();
@@ -77,6 +79,12 @@ export class KernelServer extends NetServer {
     this.prependOnceListener('listening', () => this.#takeConnections());
     // As listen(2): 0 is no wish to accept nothing.
     super.listen(handle, options.backlog || BACKLOG);
+  }
+
+  /** The one device to listen on, where a path names one rather than an address. */
+  get #device(): string | undefined {
+    const local = this.#options.paths?.[0]?.local;
+    return local === undefined || describeAddress(local, '') !== undefined ? undefined : local;
   }
 
   /** A handle that listens on the first address that this machine has. */
@@ -117,6 +125,7 @@ export class KernelServer extends NetServer {
     try {
       // Each worker of a cluster has a socket of its own: Node shares only those that its primary made.
       if (options.reusePort ?? cluster.isWorker) reusePort(fd);
+      if (this.#device !== undefined) bindToDevice(fd, this.#device);
       return fd;
     } catch (error) {
       closeDescriptor(fd);

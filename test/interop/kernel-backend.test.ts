@@ -8,8 +8,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { skip } from './bed.ts';
 import { API, joinedNamespaces, Namespace } from './namespaces.ts';
+import { skipNamespaces } from './netns.ts';
 
 const KERNEL: string = fileURLToPath(new URL('../../src/kernel/index.js', import.meta.url));
 
@@ -48,7 +48,7 @@ interface Seen {
   }[];
 }
 
-describe("backend: 'kernel'", { skip, timeout: 120_000 }, () => {
+describe("backend: 'kernel'", { skip: skipNamespaces, timeout: 120_000 }, () => {
   for (const family of [4, 6] as const) {
     const host = family === 4 ? '10.66.0.2' : 'fd66:0:0:0::2';
     const iptables = family === 4 ? 'iptables-legacy' : 'ip6tables-legacy';
@@ -229,6 +229,25 @@ describe("backend: 'kernel'", { skip, timeout: 120_000 }, () => {
     );
     assert.deepEqual(await program.next(), { active: true });
     assert.equal(await program.next(), 'gone');
+  });
+
+  test('a server whose path is a device hears what comes by it', async t => {
+    const { near, far } = joinedNamespaces(t);
+    const server = far.start(
+      t,
+      ECHO.replace("backend: 'kernel'", "backend: 'kernel', paths: [{ local: 'net1' }]"),
+    );
+    await server.next();
+    const { is } = await near.start(t, CLIENT({ host: '10.66.1.2' })).next<{ is: Seen }>();
+    assert.equal(is.active, true);
+    const { error } = await near.start(t, CLIENT({ host: '10.66.0.2' })).next<{ error: string }>();
+    assert.equal(error, 'ECONNREFUSED');
+    const none = ECHO.replace("backend: 'kernel'", "backend: 'kernel', paths: [{ local: 'nodev0' }]");
+    const failed = far.start(
+      t,
+      `${none.replace('7000', '7001')} server.on('error', ({ code }) => say({ code }));`,
+    );
+    assert.deepEqual(await failed.next(), { code: 'ENODEV' });
   });
 
   // In each of these a socket that was opened for Multipath TCP can become plain TCP, unless care is taken.

@@ -3,8 +3,8 @@
 
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
-import { skip } from './bed.ts';
 import { joinedNamespaces, type Namespace, type Program } from './namespaces.ts';
+import { skip } from './netns.ts';
 
 interface Subflow {
   readonly id: number;

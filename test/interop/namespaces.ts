@@ -5,11 +5,12 @@
 // it has to say as lines of JSON on its standard output.
 
 import assert from 'node:assert/strict';
-import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { addNamespace, run } from './netns.ts';
 
 export const API: string = fileURLToPath(new URL('../../src/api/index.js', import.meta.url));
 
@@ -20,8 +21,7 @@ export class Namespace {
   readonly name: string;
 
   constructor(t: TestContext) {
-    this.name = `mptcp-test-${process.pid}-${800_000 + ++made}`;
-    run('ip', ['netns', 'add', this.name]);
+    this.name = addNamespace().name;
     t.after(() => run('ip', ['netns', 'del', this.name]));
     this.ip('link set lo up');
     // Nothing is blamed on a middlebox for later connections.
@@ -141,9 +141,3 @@ export function joinedNamespaces(t: TestContext): { near: Namespace; far: Namesp
 function asUser(uid: number | undefined): string[] {
   return uid === undefined ? [] : ['setpriv', `--reuid=${uid}`, '--clear-groups'];
 }
-
-function run(program: string, parameters: string[]): string {
-  return execFileSync(program, parameters, { stdio: ['ignore', 'pipe', 'pipe'] }).toString();
-}
-
-let made = 0;

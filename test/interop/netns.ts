@@ -9,8 +9,13 @@ import { foreign } from '../../src/ffi/index.ts';
 
 const PREFIX = 'mptcp-test-';
 
+/** Why no namespaces can be had on this machine, false when they can: for tests without further paths. */
+export const skipNamespaces: string | false = impediment();
+
 /** Why no test bed can be had on this machine, false when it can: for the `skip` option of a test. */
-export const skip: string | false = impediment();
+export const skip: string | false =
+  skipNamespaces ||
+  (!pathManagerAnswers() && "the kernel's path manager does not answer: ip mptcp limits show");
 
 /** A new namespace, and how the names of devices begin that are made for it. */
 export function addNamespace(): { readonly name: string; readonly devicePrefix: string } {
@@ -48,7 +53,6 @@ function impediment(): string | false {
   } catch (error) {
     return `this machine allows no network namespaces or foreign functions: ${(error as Error).message}`;
   }
-  if (!pathManagerAnswers()) return "the kernel's path manager does not answer: ip mptcp limits show";
   return false;
 }
 
