@@ -9,7 +9,7 @@ import { execFileSync } from 'node:child_process';
 import { appendFileSync } from 'node:fs';
 import { after } from 'node:test';
 import { inspect } from 'node:util';
-import type { Config } from '../../src/host/index.ts';
+import type { Config, Entropy } from '../../src/host/index.ts';
 import { Capture, type Link, type LinkSink, Tun } from '../../src/link/index.ts';
 import { KernelPeer } from './kernel-peer.ts';
 import { addNamespace, run, SYSCTLS, skip } from './netns.ts';
@@ -27,6 +27,8 @@ export interface BedOptions {
   readonly farMtu?: number;
   readonly sysctls?: Readonly<Record<string, number | string>>;
   readonly config?: Partial<Config>;
+  /** Where our keys, ports and sequence numbers come from (default: the system). */
+  readonly entropy?: Entropy;
   /** Commands of `ip` within the namespace, such as `mptcp limits set subflows 4`. */
   readonly ip?: readonly string[];
 }
@@ -78,7 +80,7 @@ export class Bed {
       });
     }
     this.kernel = new KernelPeer(this.namespace);
-    this.ours = new OurHost({ ...QUICK_END, ...options.config });
+    this.ours = new OurHost({ ...QUICK_END, ...options.config }, options.entropy);
   }
 
   /** The kernel's address on a device. */

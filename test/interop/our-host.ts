@@ -7,6 +7,7 @@ import {
   type Config,
   type Connection,
   type ConnectOptions,
+  type Entropy,
   Host,
   type Listener,
   type ListenOptions,
@@ -23,17 +24,8 @@ export class OurHost {
   readonly host: Host;
   readonly #flows: Set<OurFlow> = new Set();
 
-  constructor(config: Partial<Config> = {}) {
-    this.host = new Host({
-      entropy: {
-        randomBytes: into => {
-          randomFillSync(into);
-        },
-        sha256: data => createHash('sha256').update(data).digest(),
-        hmacSha256: (key, data) => createHmac('sha256', key).update(data).digest(),
-      },
-      config,
-    });
+  constructor(config: Partial<Config> = {}, entropy: Entropy = UNPREDICTABLE) {
+    this.host = new Host({ entropy, config });
     this.driver = new Driver(this.host);
     this.driver.hold();
   }
@@ -285,4 +277,11 @@ export class OurFlow {
   }
 }
 
+const UNPREDICTABLE: Entropy = {
+  randomBytes: into => {
+    randomFillSync(into);
+  },
+  sha256: data => createHash('sha256').update(data).digest(),
+  hmacSha256: (key, data) => createHmac('sha256', key).update(data).digest(),
+};
 const BLOCK: Uint8Array = randomFillSync(new Uint8Array(65_536));
