@@ -2,13 +2,23 @@
 // somebody makes of that.
 //
 // Decides: what comes between the recorded happenings when packets differ and time goes another way: timers that are
-// overdue, and an application that reads.
+// overdue, and an application that reads. Packets go straight to the host in `play`, and through a TUN device in
+// test/interop/fuzz.test.ts.
 
 import assert from 'node:assert/strict';
 import { type Connection, Host, type Listener } from '../../src/host/index.ts';
+import { HEADROOM_BYTES } from '../../src/link/index.ts';
 import { seededEntropy } from '../tcp/peer.ts';
 import { type Happening, perform, type Recording, timeOf } from './recording.ts';
 
+/** What becomes of a packet of the host's. */
+export type Send = (
+  interfaceId: number,
+  bytes: Uint8Array,
+  offset: number,
+  length: number,
+  size: number,
+) => void;
 /** Makes of one packet those that arrive. */
 export type Meddling = (packet: Uint8Array) => readonly Uint8Array[];
 
@@ -27,10 +37,13 @@ export class Replay {
   /** The connections of our application; the first is the one recorded. */
   readonly held: Connection[] = [];
   readonly #listener: Listener | null;
+  readonly #send: Send;
   #paused = false;
 
-  constructor(recording: Recording, checksumOffload = true) {
+  constructor(recording: Recording, options: { checksumOffload?: boolean; send?: Send } = {}) {
+    const { checksumOffload = true, send = () => {} } = options;
     this.recording = recording;
+    this.#send = send;
     this.now = timeOf(recording.happenings[0].us);
     this.host = new Host({ entropy: seededEntropy(recording.seed), config: recording.config });
     for (const address of recording.addresses) this.host.addInterface({ address, checksumOffload });
@@ -40,22 +53,36 @@ export class Replay {
   /** The whole session, and its end. */
   play(meddling: Meddling = packet => [packet]): void {
     for (const happening of this.recording.happenings) {
-      this.overdue(happening);
       this.happen(happening);
-      if (happening.op === 'in') {
-        for (const packet of meddling(happening.packet)) this.receive(happening.interfaceId, packet);
+      if (happening.op !== 'in') continue;
+      for (const packet of meddling(happening.packet)) {
+        this.receive(happening.interfaceId, packet, 0, packet.length);
       }
-      if (happening.op === 'send') this.#turn();
     }
   }
 
-  receive(interfaceId: number, packet: Uint8Array): void {
+  receive(interfaceId: number, bytes: Uint8Array, offset: number, length: number): void {
     this.packetsIn++;
-    this.host.receive(interfaceId, packet, 0, packet.length, this.now);
+    this.host.receive(interfaceId, bytes, offset, length, this.now);
+  }
+
+  /** All but the arrival of packets. */
+  happen(happening: Happening): void {
+    this.#overdue(happening);
+    const { op } = happening;
+    if (op === 'send') this.#turn();
+    if (op === 'expire') this.host.expire(this.now);
+    if (op === 'connect' && this.recording.connect !== undefined) {
+      this.held.push(this.host.connect(this.recording.connect, this.now));
+    }
+    if (op !== 'act') return;
+    const [act] = happening.act;
+    if (act === 'pause' || act === 'resume') this.#paused = act === 'pause';
+    else if (this.held.length > 0) perform(this.held[0], happening.act, this.now);
   }
 
   /** Timers that should have rung long before: the recording knows nothing of them. Time moves on. */
-  overdue(next: Happening): void {
+  #overdue(next: Happening): void {
     const until = timeOf(next.us);
     for (let n = 0; this.host.nextDeadline() < until - LATE_MS; n++) {
       assert.ok(n < MOST_TIMERS, 'a deadline does not move');
@@ -64,32 +91,6 @@ export class Replay {
       this.#turn();
     }
     this.now = Math.max(this.now, until);
-  }
-
-  /** All but the arrival of packets. */
-  happen(happening: Happening): void {
-    if (happening.op === 'expire') this.host.expire(this.now);
-    if (happening.op === 'connect' && this.recording.connect !== undefined) {
-      this.held.push(this.host.connect(this.recording.connect, this.now));
-    }
-    if (happening.op !== 'act') return;
-    const [act] = happening.act;
-    if (act === 'pause' || act === 'resume') this.#paused = act === 'pause';
-    else if (this.held.length > 0) perform(this.held[0], happening.act, this.now);
-  }
-
-  /** The application: takes what is to be had. */
-  serve(): void {
-    const listener = this.#listener;
-    for (let c = listener?.accept(); c !== undefined; c = listener?.accept()) this.held.push(c);
-    for (let end = this.host.nextReady(); end !== undefined; end = this.host.nextReady()) {
-      end.takeEvents();
-      if ('nextNotice' in end) this.#note(end);
-    }
-    if (this.#paused) return;
-    for (const connection of this.held) {
-      for (let n = -1; n !== 0; this.readBytes += n) n = connection.read(INTO, 0, INTO.length, this.now);
-    }
   }
 
   /** The end of everything: what mutants left behind goes with time, what our application has it lets go. */
@@ -108,6 +109,20 @@ export class Replay {
     assert.equal(this.#listener?.halfOpen ?? 0, 0, 'a half-open connection is still counted');
   }
 
+  /** The application: takes what is to be had. */
+  #serve(): void {
+    const listener = this.#listener;
+    for (let c = listener?.accept(); c !== undefined; c = listener?.accept()) this.held.push(c);
+    for (let end = this.host.nextReady(); end !== undefined; end = this.host.nextReady()) {
+      end.takeEvents();
+      if ('nextNotice' in end) this.#note(end);
+    }
+    if (this.#paused) return;
+    for (const connection of this.held) {
+      for (let n = -1; n !== 0; this.readBytes += n) n = connection.read(INTO, 0, INTO.length, this.now);
+    }
+  }
+
   #note(connection: Connection): void {
     for (let notice = connection.nextNotice(); notice !== undefined; notice = connection.nextNotice()) {
       if (notice.type === 'subflow' && connection === this.held[0]) this.subflows.add(notice.subflow.id);
@@ -115,13 +130,14 @@ export class Replay {
   }
 
   #turn(): void {
-    this.serve();
+    this.#serve();
     for (let n = 0; ; n++) {
       assert.ok(n < MOST_PACKETS, 'the host does not stop sending');
-      const length = this.host.transmit(OUT, 0, this.now);
+      const length = this.host.transmit(OUT, HEADROOM_BYTES, this.now);
       if (length === 0) break;
       this.packetsOut++;
-      this.lastSent = OUT.slice(0, Math.min(length, 1500));
+      this.lastSent = OUT.slice(HEADROOM_BYTES, HEADROOM_BYTES + Math.min(length, 1500));
+      this.#send(this.host.transmitInterface, OUT, HEADROOM_BYTES, length, this.host.transmitSegmentSize);
     }
     while (this.host.nextReleased() !== undefined);
   }

@@ -90,6 +90,12 @@ export class KernelPeer {
     return this.command('load', { base64: Buffer.from(bytes).toString('base64') });
   }
 
+  /** Sends packets by a device as they are; how many it took. */
+  inject(device: string, packets: readonly Uint8Array[]): Promise<number> {
+    const coded = packets.map(packet => Buffer.from(packet).toString('base64'));
+    return this.command('inject', { device, packets: coded });
+  }
+
   sysctl(values: Record<string, number | string>): Promise<void> {
     return this.command('sysctl', { values });
   }

@@ -5,6 +5,7 @@
 
 import base64
 import ctypes
+import errno
 import hashlib
 import json
 import os
@@ -210,6 +211,23 @@ def info(command):
     return answer
 
 
+def inject(command):
+    """Sends packets by a device as they are, whatever they are; how many it took."""
+    taken = 0
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+        for text in command["packets"]:
+            packet = base64.b64decode(text)
+            protocol = 0x86DD if packet[:1] >= b"\x60" else 0x0800
+            try:
+                sock.sendto(packet, (command["device"], protocol))
+                taken += 1
+            except OSError as error:
+                # Longer than the device's packets, or empty: nothing that could arrive.
+                if error.errno not in (errno.EMSGSIZE, errno.EINVAL):
+                    raise
+    return taken
+
+
 def counters(command):
     """Every counter of TCP and MPTCP in this network namespace."""
     answer = {}
@@ -236,7 +254,7 @@ commands = {
     f.__name__: f
     for f in [
         listen, accept, connect, send, receive, load, send_loaded, collect, collected, sink, flood, echo, shutdown,
-        close, info, counters, sysctl,
+        close, info, inject, counters, sysctl,
     ]
 }
 
