@@ -335,8 +335,9 @@ export function mappingMissing(subflow: Subflow, ssn: number, length: number, no
     }
   }
   if (isSingle(subflow) && (!subflow.mappingSeen || mayContinue(subflow, now))) {
-    // RFC 8684 §3.7: at the start the sender has to learn it from "an ACK […] without a DSS option".
-    if (subflow.mappingSeen) signalsMissing(subflow, 'data-without-mapping', now);
+    // RFC 8684 §3.7: at the start the sender has to learn it from "an ACK […] without a DSS option". One that
+    // has seen a DATA_ACK does not: it is told.
+    if (subflow.mappingSeen || subflow.dataAckSent) signalsMissing(subflow, 'data-without-mapping', now);
     else fallBack(subflow, { cause: 'data-without-mapping', seenBy: 'local' }, now);
   } else {
     // RFC 8684 §3.7: "the subflow SHOULD be treated as broken and closed with a RST"

@@ -115,6 +115,7 @@ export function hasRoom(segment: Segment, bytes: number): boolean {
 export function dataAck(subflow: Subflow, segment: Segment): void {
   const connection = subflow.connection;
   segment.mp |= Mp.DSS;
+  subflow.dataAckSent = true;
   segment.dssFlags = DssFlag.DATA_ACK;
   const dsn = connection.dataAckDsn;
   segment.dataAckLo = connection.remoteSequence.wireLo(dsn);

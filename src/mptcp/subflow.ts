@@ -98,6 +98,8 @@ export class Subflow implements Extension, Path {
   /** When the newest mapping arrived with no unmapped bytes left beside it. */
   mappedMs: number = -Infinity;
   dataAckSeen = false;
+  /** A DATA_ACK of ours has left on it. */
+  dataAckSent = false;
   /** Acknowledgements of data without any MPTCP option since the last DATA_ACK. */
   plainAcks = 0;
   /** Questions and answers without options (mptcp/plain-words); null until there is occasion. */

@@ -33,8 +33,9 @@ for (const role of ROLES) {
           const { flow, socket } = await open(bed, role);
           const sent = await flow.send({ bytes: 1000, shutdown: true });
           assert.deepEqual(await socket.receive(), { ...sent, ended: true });
+          const receiving = flow.receive();
           const back = await socket.send({ bytes: MIB, shutdown: true });
-          assert.equal((await flow.receive()).sha256, back.sha256);
+          assert.equal((await receiving).sha256, back.sha256);
           assert.equal(await flow.closed(), null);
           await assertOrderly(bed);
         }));
