@@ -7,11 +7,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
+import type { Config } from '../../src/host/index.ts';
 import { decodePacket, Mp, Segment } from '../../src/wire/index.ts';
 import { Chance } from './chance.ts';
 import { Meddler, signalsOf } from './meddler.ts';
 import { memoryMiB } from './memory.ts';
-import { loadCorpus } from './recording.ts';
+import { type Act, loadCorpus, perform } from './recording.ts';
 import { Replay } from './replay.ts';
 
 const seconds = Number(process.env['FUZZ_SECONDS'] ?? 6);
@@ -65,8 +66,12 @@ test('mutants among the packets of the kernel', t => {
     try {
       const chance = new Chance(seed);
       const meddler = new Meddler(chance, signals);
-      const replay = new Replay(chance.pick(corpus), { checksumOffload: chance.oneIn(2) });
-      replay.play(packet => meddler.arrivals(packet, replay));
+      const config = chance.oneIn(2) ? {} : unlikeConfig(chance);
+      const replay = new Replay(chance.pick(corpus), { checksumOffload: chance.oneIn(2), config });
+      replay.play(packet => {
+        if (chance.oneIn(60)) interfere(replay, chance);
+        return meddler.arrivals(packet, replay);
+      });
       replay.assertQuiet();
       total.sessions++;
       total.meddled += meddler.meddled;
@@ -85,6 +90,37 @@ test('mutants among the packets of the kernel', t => {
   );
   assert.ok(grownMiB < MOST_GROWTH_MIB, `FUZZ_SEED=${firstSeed}: grown by ${grownMiB} MiB`);
 });
+
+/** Other limits than those the session was recorded with; what the host draws at random stays the same. */
+function unlikeConfig(chance: Chance): Partial<Config> {
+  return {
+    congestion: chance.pick(['cubic', 'reno', 'lia']),
+    maxMappings: chance.pick([4, 8192]),
+    maxSubflows: chance.pick([2, 3, 8]),
+    shortSequence: chance.oneIn(2),
+    subflowKeepAliveMs: chance.pick([0, 2000]),
+    sendBufferBytes: chance.pick([5000, 100_000]),
+    receiveBufferBytes: chance.pick([5000, 100_000]),
+  };
+}
+
+/** An application that does what the recorded one did not. */
+function interfere(replay: Replay, chance: Chance): void {
+  const { held, now } = replay;
+  if (held.length === 0) return;
+  const connection = chance.pick(held);
+  const interfaceId = 1 + chance.below(4);
+  const act = chance.pick<Act>([
+    ['write', chance.below(30_000)],
+    ['addPath', interfaceId],
+    ['removePath', interfaceId],
+    ['setBackup', connection.multipath().subflows[0]?.id ?? 0, chance.oneIn(2)],
+    ['shutdown'],
+    ['close'],
+    ['abort'],
+  ]);
+  perform(connection, act, now);
+}
 
 /** Everything has been loaded and compiled by then. */
 const WARM_SESSIONS = 500;

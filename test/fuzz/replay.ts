@@ -6,7 +6,7 @@
 // test/interop/fuzz.test.ts.
 
 import assert from 'node:assert/strict';
-import { type Connection, Host, type Listener } from '../../src/host/index.ts';
+import { type Config, type Connection, Host, type Listener } from '../../src/host/index.ts';
 import { HEADROOM_BYTES } from '../../src/link/index.ts';
 import { seededEntropy } from '../tcp/peer.ts';
 import { type Happening, perform, type Recording, timeOf } from './recording.ts';
@@ -19,6 +19,14 @@ export type Send = (
   length: number,
   size: number,
 ) => void;
+export interface ReplayOptions {
+  /** The host does not look at TCP checksums (default true). */
+  readonly checksumOffload?: boolean;
+  /** More than the recording says. */
+  readonly config?: Partial<Config>;
+  readonly send?: Send;
+}
+
 /** Makes of one packet those that arrive. */
 export type Meddling = (packet: Uint8Array) => readonly Uint8Array[];
 
@@ -40,12 +48,15 @@ export class Replay {
   readonly #send: Send;
   #paused = false;
 
-  constructor(recording: Recording, options: { checksumOffload?: boolean; send?: Send } = {}) {
+  constructor(recording: Recording, options: ReplayOptions = {}) {
     const { checksumOffload = true, send = () => {} } = options;
     this.recording = recording;
     this.#send = send;
     this.now = timeOf(recording.happenings[0].us);
-    this.host = new Host({ entropy: seededEntropy(recording.seed), config: recording.config });
+    this.host = new Host({
+      entropy: seededEntropy(recording.seed),
+      config: { ...recording.config, ...options.config },
+    });
     for (const address of recording.addresses) this.host.addInterface({ address, checksumOffload });
     this.#listener = recording.listen === undefined ? null : this.host.listen(recording.listen);
   }

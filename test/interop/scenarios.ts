@@ -101,6 +101,15 @@ function corruptNext(bed: Bed, direction: 'outbound' | 'inbound'): void {
   };
 }
 
+/** Every third packet that may be marked, is: congestion experienced (RFC 3168). IPv6 only. */
+function markCongestion(bed: Bed): void {
+  let count = 0;
+  bed.middlebox = (_outbound, bytes, offset) => {
+    if ((bytes[offset + 1] & 0x30) !== 0 && ++count % 3 === 0) bytes[offset + 1] |= 0x30;
+    return true;
+  };
+}
+
 export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'exchange',
@@ -328,6 +337,19 @@ export const SCENARIOS: readonly Scenario[] = [
       await s.weSend(8000);
       await sending;
       s.bed.darken(1, false);
+      await finish(s);
+    },
+  },
+  {
+    name: 'congested',
+    families: [6],
+    config: { ecn: 'on' },
+    sysctls: { 'net.ipv4.tcp_ecn': 1 },
+    ip: joins,
+    before: markCongestion,
+    play: async s => {
+      await greet(s);
+      await joined(s, 2);
       await finish(s);
     },
   },
