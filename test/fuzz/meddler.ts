@@ -54,7 +54,7 @@ export class Meddler {
     this.#late = [];
     if (!chance.oneIn(this.#rarity)) return [packet, ...late];
     this.meddled++;
-    switch (chance.below(10)) {
+    switch (chance.below(11)) {
       case 0:
         return late;
       case 1:
@@ -72,9 +72,33 @@ export class Meddler {
         return [chance.pick(this.#recent), packet, ...late];
       case 7:
         return [...unreachable(victim.lastSent, chance), packet, ...late];
+      case 8:
+        return [...this.#split(packet), ...late];
       default:
         return [packet, ...late, ...this.#forge(1 + chance.below(4), victim)];
     }
+  }
+
+  /** In two, with the options of the whole on both; now and then the first is changed, or comes last. */
+  #split(packet: Uint8Array): Uint8Array[] {
+    const chance = this.#chance;
+    const s = this.#segment;
+    if (!decodePacket(s, packet, 0, packet.length) || s.payloadLength < 2) return [packet];
+    const { seq, payloadOffset, payloadLength } = s;
+    const cut = 1 + chance.below(payloadLength - 1);
+    const pieces: Uint8Array[] = [
+      [0, cut],
+      [cut, payloadLength],
+    ].map(([from, to]) => {
+      s.seq = (seq + from) >>> 0;
+      s.payloadLength = to - from;
+      const piece = new Uint8Array(headerLength(s) + s.payloadLength);
+      piece.set(packet.subarray(payloadOffset + from, payloadOffset + to), encodeHeaders(s, piece, 0));
+      writeChecksum(piece, 0, piece.length);
+      return piece;
+    });
+    if (chance.oneIn(4)) pieces[0] = mutate(pieces[0], chance, true);
+    return chance.oneIn(4) ? pieces.reverse() : pieces;
   }
 
   #forge(count: number, victim: Victim): Uint8Array[] {
