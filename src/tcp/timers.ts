@@ -122,7 +122,7 @@ function retransmissionTimeout(tcb: Tcb, now: number): void {
     const config = tcb.env.config;
     const limit = tcb.state === State.SYN_SENT ? config.synRetries : config.synAckRetries;
     const { userTimeoutMs } = config;
-    if (++tcb.backoff > limit || (userTimeoutMs > 0 && now - tcb.progressMs >= userTimeoutMs)) {
+    if (++tcb.backoff > limit || (userTimeoutMs > 0 && now >= tcb.progressMs + userTimeoutMs)) {
       tcb.env.counters.AttemptFails++;
       tcb.close({ code: 'ETIMEDOUT', text: 'no answer to the SYN' }, now);
       return;
@@ -134,7 +134,7 @@ function retransmissionTimeout(tcb: Tcb, now: number): void {
   // A peer that took its window back and keeps answering is alive (RFC 9293 §3.8.6.1).
   const waiting = tcb.sndWnd === 0 && !tcb.orphaned;
   const sinceMs = waiting ? Math.max(tcb.progressMs, tcb.lastReceivedMs) : tcb.progressMs;
-  if (now - sinceMs >= patienceMs(tcb)) {
+  if (now >= sinceMs + patienceMs(tcb)) {
     tcb.env.counters.TCPAbortOnTimeout++;
     tcb.close({ code: 'ETIMEDOUT', text: 'sent data was not acknowledged in time' }, now);
     return;
@@ -179,7 +179,7 @@ function persistTimeout(tcb: Tcb, now: number): void {
   }
   // A living peer may keep its window closed for ever, unless nobody here is left to wait for it.
   const sinceMs = tcb.orphaned ? tcb.progressMs : Math.max(tcb.progressMs, tcb.lastReceivedMs);
-  if (now - sinceMs >= patienceMs(tcb)) {
+  if (now >= sinceMs + patienceMs(tcb)) {
     tcb.env.counters.TCPAbortOnTimeout++;
     tcb.close({ code: 'ETIMEDOUT', text: 'window probes were not answered' }, now);
     return;

@@ -109,7 +109,7 @@ export class Replay {
     this.#listener?.close(this.now);
     for (const connection of this.held) connection.abort(this.now);
     this.#turn();
-    const end = this.now + 3_600_000;
+    const end = this.now + QUIET_MS;
     for (let n = 0; this.host.nextDeadline() !== Infinity; n++) {
       assert.ok(n < MOST_TIMERS && this.now < end, 'a timer runs for ever');
       this.now = Math.max(this.now, this.host.nextDeadline());
@@ -157,6 +157,8 @@ export class Replay {
 /** Later than a busy machine's timers are. */
 const LATE_MS = 100;
 const MOST_TIMERS = 10_000;
+/** Twice as long as a silent peer is waited for, dataTimeoutMs. */
+const QUIET_MS = 240_000;
 /** The host sends super-segments: a send buffer is a few dozen. */
 const MOST_PACKETS = 2_000;
 const OUT: Uint8Array = new Uint8Array(70_000);

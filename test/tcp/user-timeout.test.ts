@@ -28,6 +28,16 @@ test('0 goes back to what is configured', () => {
   assert.ok(Math.abs(lifetime(peer) - 20_000) <= 10);
 });
 
+// A sum of times and their difference round differently: asked the wrong way, the timer finds that it is too early.
+test('the time is up when it is up, whatever fraction of a millisecond it began at', () => {
+  for (let i = 0; i < 100; i++) {
+    const peer = established({ config: { dataTimeoutMs: 120_000 } });
+    peer.wait(11_000 + i * 0.1275);
+    peer.write(1000);
+    assert.ok(Math.abs(lifetime(peer) - 120_000) <= 10, `round ${i}`);
+  }
+});
+
 test('the setting of one connection is not that of another', () => {
   const peer = established();
   peer.connection.setUserTimeout(3000, peer.now);
