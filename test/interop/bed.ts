@@ -25,6 +25,12 @@ export interface BedOptions {
   readonly mtu?: number;
   /** A second kernel behind the first, which routes; the link between them has this MTU. */
   readonly farMtu?: number;
+  /** Our stack believes its links to be this narrow, and says so in its MSS; the kernel knows nothing of it. */
+  readonly ourMtu?: number;
+  /** What addresses and interfaces are meant where none is named (default 4). */
+  readonly family?: 4 | 6;
+  /** DSS checksums on: we ask for them (default false). */
+  readonly checksum?: boolean;
   readonly sysctls?: Readonly<Record<string, number | string>>;
   readonly config?: Partial<Config>;
   /** Where our keys, ports and sequence numbers come from (default: the system). */
@@ -36,6 +42,7 @@ export interface BedOptions {
 /** The kernel on one side, our stack on the other. */
 export class Bed {
   readonly namespace: string;
+  readonly family: 4 | 6;
   readonly kernel: KernelPeer;
   readonly ours: OurHost;
   /** The second kernel; only with `farMtu`. */
@@ -65,6 +72,7 @@ export class Bed {
   private constructor(options: BedOptions) {
     const namespace = addNamespace();
     this.namespace = namespace.name;
+    this.family = options.family ?? 4;
     for (let i = 0; i < (options.devices ?? 1); i++) {
       const name = `${namespace.devicePrefix}${i}`;
       this.#tuns.push(
@@ -80,21 +88,27 @@ export class Bed {
       });
     }
     this.kernel = new KernelPeer(this.namespace);
-    this.ours = new OurHost({ ...QUICK_END, ...options.config }, options.entropy);
+    const config = { ...QUICK_END, checksum: options.checksum ?? false, ...options.config };
+    this.ours = new OurHost(config, options.entropy);
   }
 
   /** The kernel's address on a device. */
-  kernelAddress(device = 0, family: 4 | 6 = 4): string {
-    return family === 4 ? `10.77.${device}.1` : `fd77:0:0:${device}::1`;
+  kernelAddress(device = 0, family: 4 | 6 = this.family): string {
+    return kernelAddress(device, family);
   }
 
   /** Ours. */
-  ourAddress(device = 0, family: 4 | 6 = 4): string {
+  ourAddress(device = 0, family: 4 | 6 = this.family): string {
     return family === 4 ? `10.77.${device}.2` : `fd77:0:0:${device}::2`;
   }
 
-  interfaces(family: 4 | 6): number[] {
+  interfaces(family: 4 | 6 = this.family): number[] {
     return family === 4 ? this.interfaces4 : this.interfaces6;
+  }
+
+  /** The device that an interface of ours is on. */
+  deviceOf(interfaceId: number): number {
+    return Math.max(this.interfaces4.indexOf(interfaceId), this.interfaces6.indexOf(interfaceId));
   }
 
   device(index: number): string {
@@ -172,7 +186,7 @@ export class Bed {
     for (const [i, tun] of this.#tuns.entries()) {
       run('ip', ['link', 'set', tun.name, 'netns', this.namespace]);
       lines.push(`link set ${tun.name} mtu ${tun.mtu} txqueuelen 10000 up`);
-      lines.push(`addr add ${this.kernelAddress(i)}/24 dev ${tun.name}`);
+      lines.push(`addr add ${this.kernelAddress(i, 4)}/24 dev ${tun.name}`);
       lines.push(`addr add ${this.kernelAddress(i, 6)}/64 dev ${tun.name} nodad`);
     }
     const batch = [...lines, ...(options.ip ?? [])].map(line => `${line}\n`).join('');
@@ -180,7 +194,7 @@ export class Bed {
     execFileSync('ip', ['-n', this.namespace, '-batch', '-'], { input: batch, stdio: 'pipe' });
     for (const [i, tun] of this.#tuns.entries()) {
       for (const family of [4, 6] as const) {
-        const link = this.#cut(i, tun.link(this.ourAddress(i, family)));
+        const link = this.#cut(i, tun.link(this.ourAddress(i, family)), options.ourMtu);
         this.interfaces(family).push(this.ours.attach(this.#capture?.record(link) ?? link));
       }
     }
@@ -219,7 +233,9 @@ export class Bed {
 
   /** Has the kernel reset one of its connections: `from` is its own end. */
   kill(end: { from: { address: string; port: number }; to: { address: string; port: number } }): void {
-    const filter = `src ${end.from.address}:${end.from.port} dst ${end.to.address}:${end.to.port}`;
+    const side = (at: { address: string; port: number }): string =>
+      at.address.includes(':') ? `[${at.address}]:${at.port}` : `${at.address}:${at.port}`;
+    const filter = `src ${side(end.from)} dst ${side(end.to)}`;
     run('ip', ['netns', 'exec', this.namespace, 'ss', '-K', '-t', ...filter.split(' ')]);
   }
 
@@ -237,11 +253,12 @@ export class Bed {
     else this.#dark.delete(device);
   }
 
-  /** A link that can be darkened. */
-  #cut(device: number, link: Link): Link {
+  /** A link that can be darkened, and may be thought narrower than it is. */
+  #cut(device: number, link: Link, mtu = link.mtu): Link {
     const dark = this.#dark;
     return new Proxy(link, {
       get: (target, key) => {
+        if (key === 'mtu') return mtu;
         if (key === 'send') {
           return (bytes: Uint8Array, offset: number, length: number, segmentSizeBytes: number): void => {
             if (dark.has(device) || !this.middlebox(true, bytes, offset, device)) return;
@@ -287,7 +304,7 @@ export async function withBed(options: BedOptions, test: (bed: Bed) => Promise<v
   try {
     await Promise.race([test(bed), limit]);
   } catch (error) {
-    (error as Error).message += `\n${await bed.describe()}`;
+    (error as Error).stack += `\n${await bed.describe()}`;
     throw error;
   } finally {
     clearTimeout(timer);
@@ -298,24 +315,13 @@ export async function withBed(options: BedOptions, test: (bed: Bed) => Promise<v
 /** Long enough for a kernel that repeats what a lost subflow held, one fragment a timeout; a hang is longer. */
 const LIMIT_MS = 30_000;
 
-/**
- * Out-of-order queues, shared windows, probes of a window that a reader keeps shut, connections alive: nothing to
- * worry about. MPTCPRetrans neither: the kernel's timer for it may be as short as a tail loss probe's, and with
- * several subflows it fires without any loss (between two kernels too). DuplicateData is the same of ours: when the
- * kernel's reader is kept from the processor with its socket locked, we take the path for silent.
- */
-const ORDINARY: readonly string[] = [
-  'MPTCPRetrans',
-  'DuplicateData',
-  'WinProbe',
-  'OFOQueue',
-  'OFOQueueTail',
-  'OFOMerge',
-  'SndWndShared',
-  'RcvWndShared',
-  'RcvWndConflictUpdate',
-  'MPCurrEstab',
-];
+/** The kernel's address on a device, for commands that are given before there is a bed. */
+export function kernelAddress(device: number, family: 4 | 6): string {
+  return family === 4 ? `10.77.${device}.1` : `fd77:0:0:${device}::1`;
+}
+
+/** Windows shared between subflows, connections alive: what any healthy connection does. */
+const ORDINARY: readonly string[] = ['SndWndShared', 'RcvWndShared', 'MPCurrEstab'];
 /** Ours too. */
 const QUICK_END: Partial<Config> = { timeWaitMs: 500, finWait2Ms: 2000, closeTimeoutMs: 5000 };
 const open: Set<Bed> = new Set();

@@ -10,6 +10,27 @@ import type { OurFlow } from './our-host.ts';
 export type Role = 'our client' | 'our server';
 export const ROLES: readonly Role[] = ['our client', 'our server'];
 
+/** What a scenario is run over. */
+export interface Variant {
+  readonly title: string;
+  readonly role: Role;
+  /** For the bed. */
+  readonly over: { readonly family: 4 | 6; readonly checksum: boolean };
+}
+
+/** Both roles, both families, with DSS checksums and without. */
+export const VARIANTS: readonly Variant[] = ROLES.flatMap(role =>
+  ([4, 6] as const).flatMap(family =>
+    [false, true].map(checksum => ({
+      title: `${role}, IPv${family}, checksum ${checksum ? 'on' : 'off'}`,
+      role,
+      over: { family, checksum },
+    })),
+  ),
+);
+export const CLIENT_VARIANTS: readonly Variant[] = VARIANTS.filter(({ role }) => role === 'our client');
+export const SERVER_VARIANTS: readonly Variant[] = VARIANTS.filter(({ role }) => role === 'our server');
+
 export interface PairOptions {
   readonly role: Role;
   readonly family?: 4 | 6;
@@ -30,7 +51,7 @@ export interface Pair {
 }
 
 export async function connectPair(bed: Bed, options: PairOptions): Promise<Pair> {
-  const family = options.family ?? 4;
+  const family = options.family ?? bed.family;
   const interfaces = bed.interfaces(family);
   const pinned = { congestion: 'cubic', ...options.socket };
   if (options.role === 'our client') {
@@ -58,6 +79,32 @@ export function handshakeCounters(role: Role): Record<string, number> {
     ? { MPCapableSYNRX: 1, MPCapableACKRX: 1 }
     : { MPCapableSYNTX: 1, MPCapableSYNACKRX: 1 };
 }
+
+/** The same where more is sent than a window holds: a reader that falls behind closes it, and the kernel probes. */
+export function streamCounters(role: Role): Record<string, number | 'any'> {
+  return { ...handshakeCounters(role), WinProbe: 'any' };
+}
+
+/**
+ * The counters of joins, at the kernel. With several subflows data comes out of order; the kernel's timer for what
+ * nobody has acknowledged may be as short as a tail loss probe's, and fires without any loss (between two kernels too).
+ */
+export function joinCounters(role: Role, joins = 1): Record<string, number | 'any'> {
+  const joined: Record<string, number> =
+    role === 'our client'
+      ? { MPJoinSynRx: joins, MPJoinAckRx: joins }
+      : { MPJoinSynTx: joins, MPJoinSynAckRx: joins };
+  return { ...streamCounters(role), ...joined, OFOQueue: 'any', MPTCPRetrans: 'any' };
+}
+
+/**
+ * For our end of cells that count what each subflow carries: no path is taken for silent, and its data sent again by
+ * another, because the machine was busy for a moment.
+ */
+export const PATIENT: { readonly suspectSlackMs: number; readonly rtoMinMs: number } = {
+  suspectSlackMs: 10_000,
+  rtoMinMs: 1000,
+};
 
 /** Waits until our end has so many subflows in use. */
 export function subflows(flow: OurFlow, count: number): Promise<void> {

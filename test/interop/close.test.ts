@@ -10,9 +10,9 @@ import {
   exchange,
   greet,
   type Pair,
-  ROLES,
   type Role,
   twoSubflows,
+  VARIANTS,
 } from './cell.ts';
 
 const MIB = 1024 * 1024;
@@ -24,10 +24,10 @@ const shapes: readonly { name: string; open(bed: Bed, role: Role): Promise<Pair>
   { name: 'two subflows', open: twoSubflows },
 ];
 
-for (const role of ROLES) {
+for (const { title, role, over } of VARIANTS) {
   for (const { name, open } of shapes) {
-    const bedOptions = { devices: 2, ip: [MANY] };
-    describe(`${role}, ${name}`, { skip }, () => {
+    const bedOptions = { ...over, devices: 2, ip: [MANY] };
+    describe(`${title}, ${name}`, { skip }, () => {
       test('we finish first, the kernel goes on', () =>
         withBed(bedOptions, async bed => {
           const { flow, socket } = await open(bed, role);

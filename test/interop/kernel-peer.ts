@@ -44,6 +44,8 @@ export interface ReceiveOptions {
   /** Bytes of one recv call. */
   readonly piece?: number;
   readonly pauseMs?: number;
+  /** Pauses so often, then no more; default: always. */
+  readonly pauses?: number;
 }
 
 /** The kernel's sockets in one namespace. */
@@ -78,6 +80,16 @@ export class KernelPeer {
   async connect(options: SocketOptions & { port: number }): Promise<KernelSocket> {
     const { handle } = await this.command<{ handle: number }>('connect', { ...options });
     return new KernelSocket(this, handle);
+  }
+
+  /** Connects and sends at once, so that the last segment of the handshake is the first with data. */
+  async connectSpeaking(
+    options: SocketOptions & { port: number; bytes: number },
+  ): Promise<{ socket: KernelSocket; sent: Transfer }> {
+    const { handle, sent } = await this.command<{ handle: number; sent: Transfer }>('connect_speaking', {
+      ...options,
+    });
+    return { socket: new KernelSocket(this, handle), sent };
   }
 
   /** By group: MPTcpExt, TcpExt, Tcp. */

@@ -68,7 +68,19 @@ def accept(command):
 
 
 def connect(command):
+    return connected(command, make_socket(command))
+
+
+def connect_speaking(command):
+    """Connects and sends: with this option the ACK of the SYN/ACK waits for data to go with."""
     sock = make_socket(command)
+    sock.setsockopt(SOL_TCP, socket.TCP_DEFER_ACCEPT, 1)
+    answer = connected(command, sock)
+    answer["sent"] = send({"handle": answer["handle"], "bytes": command["bytes"]})
+    return answer
+
+
+def connected(command, sock):
     if "local" in command:
         sock.bind((command["local"], 0))
     sock.connect((command["address"], command["port"]))
@@ -105,6 +117,7 @@ def receive(command):
     digest = hashlib.sha256()
     count = 0
     ended = False
+    pauses = command.get("pauses")
     while limit is None or count < limit:
         data = sock.recv(piece if limit is None else min(piece, limit - count))
         if not data:
@@ -112,8 +125,9 @@ def receive(command):
             break
         digest.update(data)
         count += len(data)
-        if "pauseMs" in command:
+        if "pauseMs" in command and pauses != 0:
             time.sleep(command["pauseMs"] / 1000)
+            pauses = pauses and pauses - 1
     return {"bytes": count, "sha256": digest.hexdigest(), "ended": ended}
 
 
@@ -253,8 +267,8 @@ def sysctl(command):
 commands = {
     f.__name__: f
     for f in [
-        listen, accept, connect, send, receive, load, send_loaded, collect, collected, sink, flood, echo, shutdown,
-        close, info, inject, counters, sysctl,
+        listen, accept, connect, connect_speaking, send, receive, load, send_loaded, collect, collected, sink, flood,
+        echo, shutdown, close, info, inject, counters, sysctl,
     ]
 }
 

@@ -7,33 +7,21 @@ import { describe, test } from 'node:test';
 import { Flag } from '../../src/wire/index.ts';
 import { type Bed, skip, withBed } from './bed.ts';
 import { connectPair, exchange, exchangeHalf, type Pair, ROLES, type Role, twoSubflows } from './cell.ts';
+import { type Box, damageOnce, install, optionAt, type Packet, removeOptions } from './packets.ts';
 
 const MIB = 1024 * 1024;
-const MPTCP = 30;
 const MANY = 'mptcp limits set subflows 8 add_addr_accepted 8';
-
-/** A TCP segment as it stands in a packet. */
-interface Packet {
-  readonly outbound: boolean;
-  readonly bytes: Uint8Array;
-  readonly tcp: number;
-  readonly flags: number;
-  readonly payload: number;
-  readonly payloadLength: number;
-  readonly device: number;
-}
 
 interface Row {
   readonly title: string;
   readonly config?: { checksum: boolean };
-  /** May change the packet; false drops it. `seen` counts the packets with payload, per direction. */
-  readonly box: (packet: Packet, seen: { out: number; in: number }) => boolean | undefined;
+  readonly box: Box;
 }
 
 const strip =
-  (condition: (packet: Packet) => boolean): Row['box'] =>
+  (condition: (packet: Packet) => boolean): Box =>
   packet => {
-    if (condition(packet)) removeOption(packet);
+    if (condition(packet)) removeOptions(packet);
     return true;
   };
 const isSyn = ({ flags }: Packet): boolean => (flags & Flag.SYN) !== 0;
@@ -149,53 +137,4 @@ async function endsAlike({ flow, socket }: Pair, outbound: boolean): Promise<voi
     : await Promise.all([outcome(socket.send({ bytes, shutdown: true })), outcome(flow.receive())]);
   if (received !== 'error' && sent !== 'error') assert.equal(received, bytes);
   else assert.equal(received, 'error');
-}
-
-function install(bed: Bed, box: Row['box']): void {
-  const seen = { out: 0, in: 0 };
-  bed.middlebox = (outbound, bytes, offset, device) => {
-    const ipv4 = bytes[offset] >> 4 === 4;
-    if ((ipv4 ? bytes[offset + 9] : bytes[offset + 6]) !== 6) return true;
-    const tcp = offset + (ipv4 ? 20 : 40);
-    const total = ipv4
-      ? (bytes[offset + 2] << 8) | bytes[offset + 3]
-      : 40 + ((bytes[offset + 4] << 8) | bytes[offset + 5]);
-    const payload = tcp + ((bytes[tcp + 12] >> 4) << 2);
-    const payloadLength = offset + total - payload;
-    if (payloadLength > 0) {
-      if (outbound) seen.out++;
-      else seen.in++;
-    }
-    return (
-      box({ outbound, bytes, tcp, flags: bytes[tcp + 13], payload, payloadLength, device }, seen) ?? true
-    );
-  };
-}
-
-/** Changes one byte of the n-th segment with payload in one direction, keeping its length. */
-function damageOnce(outbound: boolean, n: number): Row['box'] {
-  let done = false;
-  return (packet, seen) => {
-    if (packet.outbound === outbound && packet.payloadLength > 20 && !done) {
-      if ((outbound ? seen.out : seen.in) >= n) {
-        done = true;
-        packet.bytes[packet.payload + 10] ^= 0x5a;
-      }
-    }
-    return true;
-  };
-}
-
-function removeOption(packet: Packet): void {
-  for (let at = optionAt(packet); at >= 0; at = optionAt(packet)) {
-    packet.bytes.fill(1, at, at + packet.bytes[at + 1]);
-  }
-}
-
-function optionAt({ bytes, tcp, payload }: Packet): number {
-  for (let at = tcp + 20; at < payload && bytes[at] !== 0; ) {
-    if (bytes[at] === MPTCP) return at;
-    at += bytes[at] === 1 ? 1 : Math.max(2, bytes[at + 1]);
-  }
-  return -1;
 }

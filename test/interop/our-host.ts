@@ -185,11 +185,13 @@ export class OurFlow {
     }
   }
 
-  /** Receives so many bytes, or until the end. */
-  async receive(options: { bytes?: number; pause?: () => Promise<void> } = {}): Promise<Transfer> {
+  /** Receives so many bytes, or until the end; `piece` at a time. */
+  async receive(
+    options: { bytes?: number; piece?: number; pause?: () => Promise<void> } = {},
+  ): Promise<Transfer> {
     const hash = createHash('sha256');
     const limit = options.bytes ?? Number.POSITIVE_INFINITY;
-    const into = new Uint8Array(Math.min(limit, 262_144));
+    const into = new Uint8Array(Math.min(limit, options.piece ?? 262_144));
     let count = 0;
     while (count < limit) {
       const length = this.connection.read(into, 0, Math.min(into.length, limit - count), this.#driver.now());

@@ -3,25 +3,29 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { skip, withBed } from './bed.ts';
+import { type Bed, kernelAddress, skip, withBed } from './bed.ts';
 import {
   active,
+  CLIENT_VARIANTS,
   carried,
   connectPair,
   eventually,
   exchange,
   exchangeHalf,
-  ROLES,
+  type Pair,
+  SERVER_VARIANTS,
   subflows,
   twoSubflows,
+  VARIANTS,
 } from './cell.ts';
 
 const MIB = 1024 * 1024;
 const MANY = 'mptcp limits set subflows 8 add_addr_accepted 8';
-const bedOptions = { devices: 2, ip: [MANY] };
+const twoPaths = { devices: 2, ip: [MANY] };
 
-for (const role of ROLES) {
-  describe(role, { skip }, () => {
+for (const { title, role, over } of VARIANTS) {
+  const bedOptions = { ...over, ...twoPaths };
+  describe(title, { skip }, () => {
     for (const lost of [0, 1]) {
       const which = lost === 0 ? 'the first subflow' : 'the joined subflow';
 
@@ -31,9 +35,9 @@ for (const role of ROLES) {
           await exchangeHalf(pair, MIB);
           const receiving = pair.socket.receive({ bytes: 4 * MIB });
           const sending = pair.flow.send({ bytes: 4 * MIB });
-          bed.darken(deviceOf(pair, lost));
+          bed.darken(deviceOf(bed, pair, lost));
           assert.equal((await receiving).sha256, (await sending).sha256);
-          bed.darken(deviceOf(pair, lost), false);
+          bed.darken(deviceOf(bed, pair, lost), false);
           await exchange(pair, MIB);
         }));
 
@@ -43,9 +47,9 @@ for (const role of ROLES) {
           await exchangeHalf(pair, MIB);
           const receiving = pair.flow.receive({ bytes: 4 * MIB });
           const sending = pair.socket.send({ bytes: 4 * MIB });
-          bed.darken(deviceOf(pair, lost));
+          bed.darken(deviceOf(bed, pair, lost));
           assert.equal((await receiving).sha256, (await sending).sha256);
-          bed.darken(deviceOf(pair, lost), false);
+          bed.darken(deviceOf(bed, pair, lost), false);
           await exchange(pair, MIB);
         }));
 
@@ -88,7 +92,7 @@ for (const role of ROLES) {
 for (const lost of [0, 1]) {
   describe('requests and responses each 100 ms, our client', { skip }, () => {
     test(`${lost === 0 ? 'the first' : 'the second'} path dies: no gap as long as between two kernels, 404 ms`, () =>
-      withBed(bedOptions, async bed => {
+      withBed(twoPaths, async bed => {
         const pair = await twoSubflows(bed, 'our client', true);
         const echo = pair.socket.echo().catch(() => {});
         const worst = { before: 0, after: 0 };
@@ -108,55 +112,68 @@ for (const lost of [0, 1]) {
   });
 }
 
-describe('our client takes a path away and adds it again', { skip }, () => {
-  test('the second', () =>
-    withBed(bedOptions, async bed => {
-      const pair = await twoSubflows(bed, 'our client');
-      pair.flow.removePath(bed.interfaces4[1]);
-      await exchangeHalf(pair, MIB);
-      await eventually(() => active(pair.flow) === 1);
-      pair.flow.addPath(bed.interfaces4[1]);
-      await subflows(pair.flow, 2);
-      await exchangeHalf(pair, 4 * MIB);
-      assert.ok(carried(pair.flow).every(bytes => bytes > 0));
-      await exchange(pair, MIB);
-    }));
+for (const { title, over } of CLIENT_VARIANTS) {
+  const bedOptions = { ...over, ...twoPaths };
+  describe(`${title}: takes a path away and adds it again`, { skip }, () => {
+    test('the second', () =>
+      withBed(bedOptions, async bed => {
+        const pair = await twoSubflows(bed, 'our client');
+        pair.flow.removePath(bed.interfaces()[1]);
+        await exchangeHalf(pair, MIB);
+        await eventually(() => active(pair.flow) === 1);
+        pair.flow.addPath(bed.interfaces()[1]);
+        await subflows(pair.flow, 2);
+        await exchangeHalf(pair, 4 * MIB);
+        assert.ok(carried(pair.flow).every(bytes => bytes > 0));
+        await exchange(pair, MIB);
+      }));
 
-  test('the first, so that the connection lives on the second alone', () =>
-    withBed(bedOptions, async bed => {
-      const pair = await twoSubflows(bed, 'our client');
-      pair.flow.removePath(bed.interfaces4[0]);
-      await exchangeHalf(pair, MIB);
-      pair.flow.addPath(bed.interfaces4[0]);
-      await subflows(pair.flow, 2);
-      await exchange(pair, 4 * MIB);
-    }));
-});
+    test('the first, so that the connection lives on the second alone', () =>
+      withBed(bedOptions, async bed => {
+        const pair = await twoSubflows(bed, 'our client');
+        pair.flow.removePath(bed.interfaces()[0]);
+        await exchangeHalf(pair, MIB);
+        pair.flow.addPath(bed.interfaces()[0]);
+        await subflows(pair.flow, 2);
+        await exchange(pair, 4 * MIB);
+      }));
+  });
+}
 
-describe('the kernel withdraws an address', { skip }, () => {
-  test('that it had announced and we had joined', () =>
-    withBed({ devices: 2, ip: [MANY, 'mptcp endpoint add 10.77.1.1 id 5 signal'] }, async bed => {
-      const pair = await connectPair(bed, { role: 'our client' });
-      await exchangeHalf(pair, 1000);
-      await subflows(pair.flow, 2);
-      bed.ip('mptcp endpoint delete id 5');
-      await eventually(() => active(pair.flow) === 1);
-      await exchange(pair, MIB);
-      const moved = await bed.moved();
-      assert.equal(moved['RmAddrTx'], 1);
-    }));
+for (const { title, over } of CLIENT_VARIANTS) {
+  describe(`${title}: the kernel withdraws an address`, { skip }, () => {
+    const announced = kernelAddress(1, over.family);
+    test('that it had announced and we had joined', () =>
+      withBed(
+        { ...over, devices: 2, ip: [MANY, `mptcp endpoint add ${announced} id 5 signal`] },
+        async bed => {
+          const pair = await connectPair(bed, { role: 'our client' });
+          await exchangeHalf(pair, 1000);
+          await subflows(pair.flow, 2);
+          bed.ip('mptcp endpoint delete id 5');
+          await eventually(() => active(pair.flow) === 1);
+          await exchange(pair, MIB);
+          const moved = await bed.moved();
+          assert.equal(moved['RmAddrTx'], 1);
+        },
+      ));
+  });
+}
 
-  test('that it had joined our server from', () =>
-    withBed(bedOptions, async bed => {
-      const pair = await twoSubflows(bed, 'our server');
-      await exchangeHalf(pair, MIB);
-      bed.ip('mptcp endpoint delete id 1');
-      await eventually(() => active(pair.flow) === 1);
-      await exchange(pair, MIB);
-    }));
-});
+for (const { title, over } of SERVER_VARIANTS) {
+  describe(`${title}: the kernel withdraws an address`, { skip }, () => {
+    test('that it had joined our server from', () =>
+      withBed({ ...over, ...twoPaths }, async bed => {
+        const pair = await twoSubflows(bed, 'our server');
+        await exchangeHalf(pair, MIB);
+        bed.ip('mptcp endpoint delete id 1');
+        await eventually(() => active(pair.flow) === 1);
+        await exchange(pair, MIB);
+      }));
+  });
+}
 
 /** The device a subflow leaves us by. */
-function deviceOf(pair: Awaited<ReturnType<typeof twoSubflows>>, subflow: number): number {
-  return Number(pair.flow.multipath().subflows[subflow]?.local.address.split('.')[2] ?? 0);
+function deviceOf(bed: Bed, pair: Pair, subflow: number): number {
+  return bed.deviceOf(pair.flow.multipath().subflows[subflow].interfaceId);
 }
