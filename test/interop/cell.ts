@@ -28,6 +28,10 @@ export const VARIANTS: readonly Variant[] = ROLES.flatMap(role =>
     })),
   ),
 );
+/** Both roles, each family and each setting once: where the two have nothing to do with each other. */
+export const PAIRED_VARIANTS: readonly Variant[] = VARIANTS.filter(
+  ({ over }) => (over.family === 6) === over.checksum,
+);
 export const CLIENT_VARIANTS: readonly Variant[] = VARIANTS.filter(({ role }) => role === 'our client');
 export const SERVER_VARIANTS: readonly Variant[] = VARIANTS.filter(({ role }) => role === 'our server');
 

@@ -9,23 +9,31 @@ import {
   eventually,
   exchange,
   greet,
+  PAIRED_VARIANTS,
   type Pair,
   type Role,
   twoSubflows,
   VARIANTS,
+  type Variant,
 } from './cell.ts';
 
 const MIB = 1024 * 1024;
 const ECONNRESET = 104;
 const MANY = 'mptcp limits set subflows 8 add_addr_accepted 8';
 
-const shapes: readonly { name: string; open(bed: Bed, role: Role): Promise<Pair> }[] = [
-  { name: 'one subflow', open: (bed, role) => connectPair(bed, { role }) },
-  { name: 'two subflows', open: twoSubflows },
+interface Shape {
+  readonly name: string;
+  readonly variants: readonly Variant[];
+  open(bed: Bed, role: Role): Promise<Pair>;
+}
+
+const shapes: readonly Shape[] = [
+  { name: 'one subflow', variants: VARIANTS, open: (bed, role) => connectPair(bed, { role }) },
+  { name: 'two subflows', variants: PAIRED_VARIANTS, open: twoSubflows },
 ];
 
-for (const { title, role, over } of VARIANTS) {
-  for (const { name, open } of shapes) {
+for (const { name, variants, open } of shapes) {
+  for (const { title, role, over } of variants) {
     const bedOptions = { ...over, devices: 2, ip: [MANY] };
     describe(`${title}, ${name}`, { skip }, () => {
       test('we finish first, the kernel goes on', () =>
