@@ -85,8 +85,7 @@ export function plainWordsHeard(subflow: Subflow, segment: Segment, ssn: number,
   const length = segment.payloadLength + ((segment.flags & Flag.FIN) !== 0 ? 1 : 0);
   if (segment.hasTimestamps || !tcb.timestamps) {
     // The peer whom we asked, or answered, has concluded, and sends on as TCP.
-    if (length > 0 && mayFollow(subflow)) conclude(subflow, 'peer', now);
-    return true;
+    return length === 0 || !mayFollow(subflow) || conclude(subflow, 'peer', now);
   }
   if (subflow.stage === Stage.CLOSING) {
     // Over for this side: the peer may still need to hear that its end has come.
@@ -105,19 +104,15 @@ function questionHeard(subflow: Subflow, ssn: number, length: number, now: numbe
   if (ssn > tcb.rcvNxt || ssn + length <= tcb.rcvNxt) return false;
   words.questionMs = Math.min(words.questionMs, now);
   if (now - words.questionMs < LEAST_APART_MS) return false;
-  if (isCandid(subflow)) conclude(subflow, 'local', now);
-  return true;
+  return !isCandid(subflow) || conclude(subflow, 'local', now);
 }
 
 function answerHeard(subflow: Subflow, now: number): boolean {
   const words = subflow.plainWords;
   if (words === null || !words.asked) return true;
   words.answerMs = Math.min(words.answerMs, now);
-  if (now - words.answerMs >= LEAST_APART_MS && isCandid(subflow)) {
-    conclude(subflow, 'local', now);
-    return true;
-  }
-  return false;
+  if (now - words.answerMs < LEAST_APART_MS || !isCandid(subflow)) return false;
+  return conclude(subflow, 'local', now);
 }
 
 /** A segment with an MPTCP option arrived: options pass. */
@@ -125,13 +120,17 @@ export function optionsHeard(words: PlainWords): void {
   words.questionMs = words.answerMs = Infinity;
 }
 
-/** The stream goes on as TCP; what waits for its own timeout would have been lost until now. */
-function conclude(subflow: Subflow, seenBy: 'local' | 'peer', now: number): void {
+/**
+ * The stream goes on as TCP; what waits for its own timeout would have been lost until now. False: the
+ * connection ended instead.
+ */
+function conclude(subflow: Subflow, seenBy: 'local' | 'peer', now: number): boolean {
   const { tcb } = subflow;
-  fallBack(subflow, { cause: 'options-dropped', seenBy }, now);
+  if (!fallBack(subflow, { cause: 'options-dropped', seenBy }, now)) return false;
   tcb.ackPending = true;
   tcb.backoff = 0;
   if (tcb.sndUna !== tcb.sndNxt) tcb.deadlines[Timer.RETRANSMIT] = now;
+  return true;
 }
 
 /** Nothing on either side was ever assigned elsewhere, or twice, or could be by now: TCP may go on. */
