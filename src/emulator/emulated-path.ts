@@ -16,6 +16,7 @@ import {
   type PathOptions,
   type Random,
 } from '../netmodel/index.ts';
+import { ecnField, markCongestion } from '../wire/index.ts';
 import { RelaySchedule } from './relay-schedule.ts';
 
 export interface EmulatedPathOptions {
@@ -86,8 +87,13 @@ export class EmulatedPath {
   }
 
   #carry(packet: Uint8Array, direction: Direction, now: number): void {
-    this.#lanes[direction].schedule.offer(packet, packet.length, now);
+    const mark = packet.length > 1 && ecnField(packet, 0) !== 0 ? markExperienced : undefined;
+    this.#lanes[direction].schedule.offer(packet, packet.length, now, mark);
   }
+}
+
+function markExperienced(packet: Uint8Array): void {
+  markCongestion(packet, 0);
 }
 
 function flipped(packet: Uint8Array, bit: number): Uint8Array {

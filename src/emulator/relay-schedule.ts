@@ -38,11 +38,15 @@ export class RelaySchedule<T> {
     this.#damage = options.damage ?? (() => undefined);
   }
 
-  /** `ipBytes` is what the datagram would measure as an IP packet. */
-  offer(item: T, ipBytes: number, now: number): void {
-    const verdict = this.model.offer(now, ipBytes, this.#random);
+  /**
+   * `ipBytes` is what the datagram would measure as an IP packet. One that is capable of ECN has a `mark`,
+   * which is called when the path marks it.
+   */
+  offer(item: T, ipBytes: number, now: number, mark?: (item: T) => void): void {
+    const verdict = this.model.offer(now, ipBytes, this.#random, mark !== undefined);
     if (verdict.lost) return;
-    const { arrivesMs, duplicateMs, corruptBit } = verdict;
+    const { arrivesMs, duplicateMs, corruptBit, congestionMarked } = verdict;
+    if (congestionMarked) mark?.(item);
     const arriving = corruptBit === -1 ? item : this.#damage(item, corruptBit);
     if (arriving === undefined) {
       // It is lost having used its share of the rate.

@@ -4,9 +4,10 @@
 // After: they deliver what is not lost, at the time told.
 //
 // The model is pure: a function of now, the packet's length, the random source and what was offered before.
-// On its way a packet meets, in this order: the cut path, the MTU, the tail of the queue, the transmitter
-// (FIFO, at the rate), the wire (loss, corruption, delay, jitter, duplication, reordering). Loss comes
-// after the queue, as on a radio link: a lost packet has used its share of the capacity.
+// On its way a packet meets, in this order: the cut path, the MTU, the tail of the queue, the queue's
+// management (marks, or drops), the transmitter (FIFO, at the rate), the wire (loss, corruption, delay,
+// jitter, duplication, reordering). Loss comes after the queue, as on a radio link: a lost packet has used
+// its share of the capacity.
 //
 // The queue is fluid: what waits is the time until the transmitter is free times the rate. A change of rate
 // applies to the bytes waiting too, except that packets already offered keep the times they were told.
@@ -23,6 +24,15 @@ export interface PathOptions {
   jitterMs?: number;
   /** Most bytes waiting, the one in transmission included; an idle link takes any. Default: infinite. */
   queueBytes?: number;
+  /**
+   * Active queue management (RFC 7567; as RED does it, by the queue of the moment): a packet that finds
+   * `minBytes` or more waiting is marked, one that is not capable of ECN dropped, with a probability that
+   * rises from 0 to `maxProbability` (default 1) at `maxBytes`; above that all are. Equal sizes make a
+   * threshold.
+   */
+  aqm?: { minBytes: number; maxBytes: number; maxProbability?: number };
+  /** Lost on the wire for certain: places in the order in which packets reach it, the first being 0. */
+  dropPackets?: readonly number[];
   /** Probability that a packet is lost on the wire, each on its own. */
   loss?: number;
   /** Gilbert–Elliott: a good state and a bad one with loss; a transition is drawn before each packet. */
@@ -39,7 +49,7 @@ export interface PathOptions {
   outages?: readonly { fromMs: number; untilMs: number }[];
 }
 
-export type LossReason = 'none' | 'down' | 'mtu' | 'queue' | 'loss' | 'burst';
+export type LossReason = 'none' | 'down' | 'mtu' | 'queue' | 'aqm' | 'listed' | 'loss' | 'burst';
 
 /** What happens to the packet just offered. One object a model, overwritten by the next offer. */
 export interface Verdict {
@@ -52,6 +62,8 @@ export interface Verdict {
   readonly duplicateMs: number;
   /** The bit to flip, counted from the packet's first; -1 for none. */
   readonly corruptBit: number;
+  /** The queue's management marks it: whoever carries it sets Congestion Experienced (RFC 3168 §5). */
+  readonly congestionMarked: boolean;
 }
 
 export class PathModel {
@@ -66,17 +78,22 @@ export class PathModel {
     lostDown: 0,
     lostMtu: 0,
     lostQueue: 0,
+    lostAqm: 0,
+    lostListed: 0,
     lostRandom: 0,
     lostBurst: 0,
     duplicated: 0,
     corrupted: 0,
     reordered: 0,
+    marked: 0,
   };
 
   readonly #options: PathOptions;
   readonly #verdict = new MutableVerdict();
   readonly #queueBytes: number;
   readonly #outages: { fromMs: number; untilMs: number }[];
+  readonly #drops: ReadonlySet<number>;
+  #wirePackets = 0;
   #bytesPerMs: number;
   #delayMs: number;
   #up = true;
@@ -92,13 +109,17 @@ export class PathModel {
     this.name = options.name ?? '';
     this.mtu = options.mtu ?? Infinity;
     this.#queueBytes = options.queueBytes ?? Infinity;
+    this.#drops = new Set(options.dropPackets ?? []);
     this.#bytesPerMs = (options.rateBitsPerSecond ?? Infinity) / 8000;
     this.#delayMs = options.delayMs ?? 0;
     this.#outages = [...(options.outages ?? [])].sort((one, other) => one.fromMs - other.fromMs);
   }
 
-  /** `now` never goes back from one call to the next. */
-  offer(now: number, packetLength: number, random: RandomSource): Verdict {
+  /**
+   * `now` never goes back from one call to the next. `ecnCapable`: the packet may be marked instead of
+   * dropped.
+   */
+  offer(now: number, packetLength: number, random: RandomSource, ecnCapable: boolean = false): Verdict {
     const counters = this.counters;
     counters.offeredPackets += 1;
     counters.offeredBytes += packetLength;
@@ -107,9 +128,11 @@ export class PathModel {
     const waiting = this.queuedBytes(now);
     // Half a byte forgives the rounding of times.
     if (waiting > 0 && waiting + packetLength > this.#queueBytes + 0.5) return this.#lose('queue');
+    const marked = this.#manages(waiting, random);
+    if (marked && !ecnCapable) return this.#lose('aqm');
     this.#busyUntilMs = Math.max(now, this.#busyUntilMs) + packetLength / this.#bytesPerMs;
     this.#lastDepartureMs = Math.max(this.#busyUntilMs, this.#lastDepartureMs);
-    return this.#cross(now, packetLength, random);
+    return this.#cross(now, packetLength, random, marked);
   }
 
   /** Bytes waiting or in transmission at `now`. */
@@ -149,9 +172,19 @@ export class PathModel {
     this.#delayMs = delayMs;
   }
 
+  // Whether the management of the queue takes hold of a packet that finds so much waiting.
+  #manages(waiting: number, random: RandomSource): boolean {
+    const { aqm } = this.#options;
+    if (aqm === undefined || waiting < aqm.minBytes) return false;
+    if (waiting >= aqm.maxBytes) return true;
+    const part = (waiting - aqm.minBytes) / (aqm.maxBytes - aqm.minBytes);
+    return random.next() < part * (aqm.maxProbability ?? 1);
+  }
+
   // From the transmitter to the far end.
-  #cross(now: number, packetLength: number, random: RandomSource): Verdict {
+  #cross(now: number, packetLength: number, random: RandomSource, marked: boolean): Verdict {
     const { loss = 0, jitterMs = 0, duplicate = 0, corrupt = 0, burstLoss, reorder } = this.#options;
+    if (this.#drops.has(this.#wirePackets++)) return this.#lose('listed');
     if (burstLoss !== undefined) {
       const change = this.#inBurst ? burstLoss.leaveProbability : burstLoss.enterProbability;
       if (random.next() < change) this.#inBurst = !this.#inBurst;
@@ -184,6 +217,8 @@ export class PathModel {
       verdict.corruptBit = random.uint32() % (packetLength * 8);
       counters.corrupted += 1;
     }
+    verdict.congestionMarked = marked;
+    if (marked) counters.marked += 1;
     counters.passedPackets += 1;
     counters.passedBytes += packetLength;
     return verdict;
@@ -210,18 +245,21 @@ class MutableVerdict implements Verdict {
   arrivesMs = 0.5;
   duplicateMs = -1;
   corruptBit = -1;
+  congestionMarked = false;
 }
 
 const LOSS_COUNTER = {
   down: 'lostDown',
   mtu: 'lostMtu',
   queue: 'lostQueue',
+  aqm: 'lostAqm',
+  listed: 'lostListed',
   loss: 'lostRandom',
   burst: 'lostBurst',
 } as const;
 
 function check(options: PathOptions): void {
-  const { burstLoss, reorder } = options;
+  const { burstLoss, reorder, aqm } = options;
   const probabilities: Record<string, number | undefined> = {
     loss: options.loss,
     duplicate: options.duplicate,
@@ -230,6 +268,7 @@ function check(options: PathOptions): void {
     'burstLoss.leaveProbability': burstLoss?.leaveProbability,
     'burstLoss.lossInBad': burstLoss?.lossInBad,
     'reorder.probability': reorder?.probability,
+    'aqm.maxProbability': aqm?.maxProbability,
   };
   for (const [key, value] of Object.entries(probabilities)) {
     if (value !== undefined && !(value >= 0 && value <= 1)) throw new RangeError(`${key} must be 0 to 1`);
@@ -240,9 +279,18 @@ function check(options: PathOptions): void {
     queueBytes: options.queueBytes,
     mtu: options.mtu,
     'reorder.extraMs': reorder?.extraMs,
+    'aqm.minBytes': aqm?.minBytes,
   };
   for (const [key, value] of Object.entries(amounts)) {
     if (value !== undefined && !(value >= 0)) throw new RangeError(`${key} must not be negative`);
+  }
+  if (aqm !== undefined && !(aqm.maxBytes >= aqm.minBytes)) {
+    throw new RangeError('aqm.maxBytes must not be below aqm.minBytes');
+  }
+  for (const place of options.dropPackets ?? []) {
+    if (!(Number.isInteger(place) && place >= 0)) {
+      throw new RangeError(`dropPackets must be whole numbers from 0, not ${place}`);
+    }
   }
   if (!((options.rateBitsPerSecond ?? 1) > 0)) throw new RangeError('rateBitsPerSecond must be above 0');
 }

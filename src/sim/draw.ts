@@ -39,6 +39,8 @@ export interface Traits {
   middleboxes: boolean;
   /** Paths that lose or refuse SYNs, or the answers to them, for their MPTCP option. */
   synBoxes: boolean;
+  /** Queues that mark congestion, and hosts that ask for it. */
+  marks: boolean;
   smallBuffers: boolean;
   oddMtu: boolean;
   narrowPaths: boolean;
@@ -79,6 +81,7 @@ function drawTraits(random: RandomStream): Traits {
     freezes: trouble(0.1),
     middleboxes: trouble(0.1),
     synBoxes: chance(random.fork('syn boxes'), 0.08),
+    marks: chance(random.fork('marks'), 0.25),
     jitter: chance(random, 0.3),
     smallBuffers: chance(random, 0.2),
     oddMtu: chance(random, 0.3),
@@ -107,6 +110,8 @@ function drawHost(random: RandomStream, traits: Traits, name: string): HostPlan 
   if (chance(random, 0.2)) config.initialWindowSegments = whole(random, 1, 40);
   if (chance(random, 0.2)) config.keepAliveIntervalMs = whole(random, 10_000, 75_000);
   if (traits.checksum && chance(random, 0.7)) config.checksum = true;
+  const ecn = random.fork(`ecn ${name}`);
+  if (traits.marks && chance(ecn, 0.8)) config.ecn = pick(ecn, ['on', 'on', 'off']);
   // A chain of lost retransmissions long enough for the timeout is likely where every tenth packet is lost.
   if (traits.loss || traits.bursts || traits.corrupt) config.dataTimeoutMs = 900_000;
   return {
@@ -164,6 +169,8 @@ function drawPath(
   const mtu = narrow ? whole(random, 1_280, options.mtu - 1) : options.mtu;
   const forward = drawLink(random, traits, mtu);
   const backward = chance(random, 0.5) ? drawLink(random, traits, mtu) : { ...forward };
+  manageQueue(random.fork(`marks ${options.index} forward`), traits, forward);
+  manageQueue(random.fork(`marks ${options.index} backward`), traits, backward);
   return {
     name: `p${options.index}`,
     from: { host: 0, interface: options.from },
@@ -203,6 +210,18 @@ function drawLink(random: RandomStream, traits: Traits, mtu: number): LinkPlan {
   if (traits.duplicate && chance(random, 0.7)) link.duplicate = logBetween(random, 0.001, 0.1);
   if (traits.corrupt && chance(random, 0.7)) link.corrupt = logBetween(random, 0.001, 0.03);
   return link;
+}
+
+/** A threshold, or a slope; and packets lost for certain, among those of the handshakes and after. */
+function manageQueue(random: RandomStream, traits: Traits, link: LinkPlan): void {
+  if (traits.loss && chance(random, 0.2)) {
+    link.dropPackets = Array.from({ length: whole(random, 1, 6) }, () => whole(random, 0, 80));
+  }
+  if (!traits.marks || chance(random, 0.3)) return;
+  const { mtu = 1_500, queueBytes = UNMANAGED_QUEUE_BYTES } = link;
+  const minBytes = Math.round(logBetween(random, mtu, Math.max(2 * mtu, queueBytes / 2)));
+  const maxBytes = chance(random, 0.4) ? minBytes : Math.round(minBytes * between(random, 1.2, 4));
+  link.aqm = { minBytes, maxBytes, maxProbability: between(random, 0.05, 1) };
 }
 
 function drawMiddleboxes(random: RandomStream, traits: Traits, only: boolean): MiddleboxPlan[] {
@@ -320,3 +339,4 @@ const HORIZON_MS = 6 * 3_600_000;
 const WORLD_BYTES = 6_000_000;
 const WORLD_PACKETS = 6_000;
 const LONGEST_TRANSFER_MS = 20_000;
+const UNMANAGED_QUEUE_BYTES = 100_000;

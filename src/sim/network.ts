@@ -6,7 +6,14 @@
 // drivers.
 
 import { type Direction, type Middlebox, PathModel, type Random } from '../netmodel/index.ts';
-import { copyBytes, parseAddress, type SplitSink, splitPacket } from '../wire/index.ts';
+import {
+  copyBytes,
+  ecnField,
+  markCongestion,
+  parseAddress,
+  type SplitSink,
+  splitPacket,
+} from '../wire/index.ts';
 import { EventKind, type EventQueue } from './clock.ts';
 import type { Fingerprint } from './fingerprint.ts';
 import type { PacketCapture } from './packet-capture.ts';
@@ -259,7 +266,7 @@ export class Network {
     const bytes = pool.bytes(slot);
     const offset = pool.offset[slot];
     const now = this.queue.nowMs;
-    const verdict = lane.model.offer(now, length, lane.random);
+    const verdict = lane.model.offer(now, length, lane.random, ecnField(bytes, offset) !== 0);
     if (verdict.lost) {
       const fate = { arrivalMs: Number.NaN, note: verdict.reason };
       this.show(lane, bytes, offset, length, fate);
@@ -268,10 +275,12 @@ export class Network {
       pool.release(slot);
       return;
     }
-    const { arrivesMs, duplicateMs, corruptBit } = verdict;
+    const { arrivesMs, duplicateMs, corruptBit, congestionMarked } = verdict;
+    if (congestionMarked) markCongestion(bytes, offset);
     if (this.trace !== undefined || this.capture !== undefined) {
       const note = [duplicateMs < 0 ? '' : `twice, at ${duplicateMs.toFixed(3)}`];
       if (corruptBit >= 0) note.push(`bit ${corruptBit} flipped`);
+      if (congestionMarked) note.push('congestion experienced');
       const text = note.filter(part => part !== '').join(', ');
       this.show(lane, bytes, offset, length, { arrivalMs: arrivesMs, note: text });
     }

@@ -1,7 +1,7 @@
 // What receive offload does on a real machine: consecutive pieces of one flow that arrive together
 // become one super-segment before the host sees them. Only what a network card may merge is merged: same
-// flow, numbers that follow on, same acknowledgement, flags, window and options, no piece larger than
-// the first, nothing behind a PSH, a FIN or a shorter piece.
+// flow and mark, numbers that follow on, same acknowledgement, flags, window and options, no piece larger
+// than the first, nothing behind a PSH, a FIN or a shorter piece.
 // Before it: driver.ts, packet by packet of a batch. After it: the host, by way of `deliver`.
 
 import { copyBytes, foldChecksum, onesComplementSum, verifyChecksum, writeChecksum } from '../wire/index.ts';
@@ -67,6 +67,8 @@ export class ReceiveOffload {
     const held = this.merged;
     const tcp = tcpOffset(held, 0);
     if (tcpOffset(bytes, offset) !== tcp) return false;
+    // Type of service or traffic class, in which routers mark congestion; in IPv6 the flow label too.
+    if (!sameBytes(held, bytes, offset, 1, held[0] >> 4 === 4 ? 2 : 4)) return false;
     const addresses = held[0] >> 4 === 4 ? 12 : 8;
     if (!sameBytes(held, bytes, offset, addresses, tcp + 4)) return false;
     const expected = (uint32(held, tcp + 4) + this.length - this.headers) >>> 0;

@@ -5,7 +5,7 @@ export * from './address.ts';
 export * from './checksum.ts';
 export * from './copy.ts';
 export * from './icmp.ts';
-export { IPV4_HEADER_BYTES, IPV6_HEADER_BYTES, ipHeaderBytes } from './ip.ts';
+export { ecnField, IPV4_HEADER_BYTES, IPV6_HEADER_BYTES, ipHeaderBytes, markCongestion } from './ip.ts';
 export { dssLength } from './mptcp-decode.ts';
 export { mptcpOptionLength, mptcpOptionsLength } from './mptcp-encode.ts';
 export * from './option-table.ts';

@@ -66,6 +66,21 @@ export function decodeIp(segment: Segment, bytes: Uint8Array, offset: number): v
   segment.dst3 = readI32(bytes, offset + 36);
 }
 
+/** The ECN field (RFC 3168 §5) of the IP header at `offset`: 0 not capable, 1 and 2 capable, 3 marked. */
+export function ecnField(bytes: Uint8Array, offset: number): number {
+  return bytes[offset] >> 4 === 4 ? bytes[offset + 1] & 3 : (bytes[offset + 1] >> 4) & 3;
+}
+
+/** Sets Congestion Experienced in the IP header at `offset`, as a router does. */
+export function markCongestion(bytes: Uint8Array, offset: number): void {
+  if (bytes[offset] >> 4 !== 4) {
+    bytes[offset + 1] |= 0x30;
+    return;
+  }
+  bytes[offset + 1] |= 3;
+  writeIpv4Checksum(bytes, offset, (bytes[offset] & 15) << 2);
+}
+
 export function ipHeaderBytes(ipVersion: 4 | 6): number {
   return ipVersion === 4 ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
 }

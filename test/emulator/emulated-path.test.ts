@@ -13,7 +13,16 @@ import {
 import { EventKind, EventQueue } from '../../src/sim/clock.ts';
 import { Fingerprint } from '../../src/sim/fingerprint.ts';
 import { Network } from '../../src/sim/network.ts';
-import { decodePacket, Flag, Mp, Segment, verifyChecksum } from '../../src/wire/index.ts';
+import {
+  decodePacket,
+  ecnField,
+  Flag,
+  foldChecksum,
+  Mp,
+  onesComplementSum,
+  Segment,
+  verifyChecksum,
+} from '../../src/wire/index.ts';
 import { packet } from '../sim/packets.ts';
 
 interface Arrival {
@@ -127,7 +136,26 @@ test('a path taken down loses what is under way', () => {
   assert.equal(run(one).length, 1);
 });
 
+test('what is capable of it is marked by a managed queue, with a right header; the rest is dropped', () => {
+  const one = path({ forward: { rateBitsPerSecond: 8000, aqm: { minBytes: 100, maxBytes: 100 } } });
+  for (const ecn of [2, 1, 0]) one.enter(up({ payloadLength: 100, ecn }), 'forward', 0);
+  const six = { from: 'fd00:1::1', to: 'fd00:2::1', payloadLength: 100 };
+  one.enter(packet({ ...six, ecn: 2 }), 'forward', 0);
+  const arrivals = run(one).map(({ bytes }) => bytes);
+  assert.deepEqual(
+    arrivals.map(bytes => ecnField(bytes, 0)),
+    [2, 3, 3],
+  );
+  assert.equal(foldChecksum(onesComplementSum(arrivals[1], 0, 20)), 0);
+  for (const bytes of arrivals) assert.ok(verifyChecksum(bytes, 0, bytes.length));
+  // Nothing else was touched.
+  assert.deepEqual(arrivals[2], packet({ ...six, ecn: 3 }).slice());
+  assert.equal(one.counters('forward')['lostAqm'], 1);
+});
+
 const ROUGH: PathOptions = {
+  aqm: { minBytes: 3000, maxBytes: 9000, maxProbability: 0.3 },
+  dropPackets: [3, 17],
   rateBitsPerSecond: 8_000_000,
   delayMs: 10,
   jitterMs: 3,
@@ -177,7 +205,7 @@ function traffic(): Sent[] {
   for (let i = 0; i < 300; i++) {
     timeMs += random.next() * 2;
     const payloadLength = 100 + random.below(1200);
-    list.push({ timeMs, direction: 'forward', bytes: up({ seq, payloadLength }) });
+    list.push({ timeMs, direction: 'forward', bytes: up({ seq, payloadLength, ecn: i % 3 === 0 ? 2 : 0 }) });
     seq += payloadLength;
     if (random.chance(0.5)) list.push({ timeMs, direction: 'backward', bytes: back(Flag.ACK, 200, seq) });
   }

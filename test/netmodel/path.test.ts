@@ -321,3 +321,68 @@ test('the profiles make models, with the queues their table promises', () => {
   assert.equal(LINK_PROFILES.wifi.forward.queueBytes, (50_000_000 / 8) * 0.03);
   assert.equal(LINK_PROFILES.lte.backward.queueBytes, (20_000_000 / 8) * 0.06);
 });
+
+test('listed packets are lost by their place among those that reach the wire, having used the rate', () => {
+  const model = new PathModel({
+    rateBitsPerSecond: 8_000_000,
+    queueBytes: 3000,
+    dropPackets: [0, 2, 4],
+  });
+  const random = new Random(1);
+  const fates: string[] = [];
+  for (let i = 0; i < 6; i++) {
+    const { lost, reason } = model.offer(0, 1000, random);
+    fates.push(lost ? reason : 'passed');
+  }
+  // Three fill the queue, the others never reach the wire and have no place.
+  assert.deepEqual(fates, ['listed', 'passed', 'listed', 'queue', 'queue', 'queue']);
+  assert.equal(model.offer(10, 1000, random).departsMs, 11);
+  assert.equal(model.offer(10, 1000, random).reason, 'listed');
+  // The transmitter was busy with the lost one, from 11 to 12.
+  assert.equal(model.offer(10, 1000, random).departsMs, 13);
+  assert.equal(model.counters.lostListed, 3);
+});
+
+test('a managed queue marks above its threshold, and drops what cannot be marked', () => {
+  const model = new PathModel({ rateBitsPerSecond: 8_000_000, aqm: { minBytes: 2000, maxBytes: 2000 } });
+  const random = new Random(1);
+  const marks = [0, 1, 2, 3].map(() => model.offer(0, 1000, random, true).congestionMarked);
+  assert.deepEqual(marks, [false, false, true, true]);
+  const dropped = model.offer(0, 1000, random, false);
+  assert.equal(dropped.lost, true);
+  assert.equal(dropped.reason, 'aqm');
+  assert.equal(model.counters.marked, 2);
+  assert.equal(model.counters.lostAqm, 1);
+  // 4,000 bytes wait; after 2.5 ms 1,500 do.
+  assert.equal(model.offer(2.5, 1000, random, true).congestionMarked, false);
+});
+
+test('between its thresholds a managed queue marks with a rising probability', () => {
+  // A link that never drains: what waits is set by what was offered before.
+  const waiting = (bytes: number): number => {
+    const random = new Random(bytes);
+    let marked = 0;
+    for (let i = 0; i < 2000; i++) {
+      const model = new PathModel({
+        rateBitsPerSecond: 1,
+        aqm: { minBytes: 10_000, maxBytes: 30_000, maxProbability: 0.5 },
+      });
+      if (bytes > 0) model.offer(0, bytes, random, true);
+      if (model.offer(0, 1, random, true).congestionMarked) marked++;
+    }
+    return marked / 2000;
+  };
+  assert.equal(waiting(9999), 0);
+  // Half way up the slope: a half of 0.5; three standard deviations are 0.03.
+  assert.ok(Math.abs(waiting(20_000) - 0.25) < 0.03, `${waiting(20_000)}`);
+  assert.equal(waiting(30_000), 1);
+});
+
+test('impossible lists and thresholds are refused by name', () => {
+  assert.throws(() => new PathModel({ dropPackets: [1, -2] }), /dropPackets.*-2/);
+  assert.throws(() => new PathModel({ aqm: { minBytes: 5, maxBytes: 4 } }), /aqm\.maxBytes/);
+  assert.throws(
+    () => new PathModel({ aqm: { minBytes: 5, maxBytes: 9, maxProbability: 2 } }),
+    /aqm\.maxProbability/,
+  );
+});

@@ -21,6 +21,8 @@ export function packet(options: {
   tsVal?: number;
   capable?: boolean;
   prio?: boolean;
+  /** The ECN field of the IP header. */
+  ecn?: number;
 }): Uint8Array {
   const segment = new Segment();
   const words = new Int32Array(4);
@@ -34,6 +36,7 @@ export function packet(options: {
   segment.ack = options.ack ?? 1;
   segment.flags = options.flags ?? Flag.ACK;
   segment.window = 500;
+  segment.ecn = options.ecn ?? 0;
   segment.payloadLength = options.payloadLength ?? 0;
   if (options.tsVal !== undefined) {
     segment.hasTimestamps = true;

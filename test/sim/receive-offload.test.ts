@@ -47,6 +47,7 @@ for (const [why, second] of [
   ['another acknowledgement', packet({ ...FLOW, seq: 1001, ack: 2 })],
   ['a larger piece', packet({ ...FLOW, seq: 1001, payloadLength: 1001 })],
   ['another source', packet({ ...FLOW, from: '10.1.0.2', seq: 1001 })],
+  ['a mark of congestion', packet({ ...FLOW, seq: 1001, ecn: 3 })],
   ['no payload', packet({ ...FLOW, seq: 1001, payloadLength: 0 })],
   ['a RST', packet({ ...FLOW, seq: 1001, flags: Flag.RST | Flag.ACK })],
 ] as const) {
