@@ -22,7 +22,7 @@ import {
   type Tcb,
 } from '../tcp/index.ts';
 import { formatAddress } from '../wire/index.ts';
-import type { Config } from './config.ts';
+import { type Config, mergeConfig } from './config.ts';
 import type { HeapItem } from './deadline-heap.ts';
 import type { Host } from './host.ts';
 import type { Listener } from './listener.ts';
@@ -49,6 +49,10 @@ export class Connection implements MultipathOwner, HeapItem {
   /** RFC 8684 §4: the addresses of the first subflow, for ever. */
   local: Endpoint = UNKNOWN;
   remote: Endpoint = UNKNOWN;
+  localWords: Int32Array = NOWHERE;
+  remoteWords: Int32Array = NOWHERE;
+  /** Its local port may be bound again (SO_REUSEADDR). */
+  reuseAddress = false;
   stream!: ByteStream;
   /** This connection's own, so that its configuration can change while it runs. */
   readonly env: Environment<Config>;
@@ -96,6 +100,11 @@ export class Connection implements MultipathOwner, HeapItem {
     return this.stream.ended;
   }
 
+  /** The peer has finished sending; bytes may still be readable. */
+  get peerFinished(): boolean {
+    return this.stream.isPeerFinished;
+  }
+
   get writableBytes(): number {
     return this.isClosed ? 0 : this.stream.writableBytes;
   }
@@ -113,6 +122,11 @@ export class Connection implements MultipathOwner, HeapItem {
     const taken = this.stream.read(into, offset, length, now);
     if (taken > 0) this.host.touch(this);
     return taken;
+  }
+
+  /** As `read`, and the bytes stay readable. */
+  peek(into: Uint8Array, offset: number, length: number): number {
+    return this.stream.peek(into, offset, length);
   }
 
   /** Takes up to `length` bytes; returns how many. WRITABLE follows when fewer were taken. */
@@ -158,6 +172,11 @@ export class Connection implements MultipathOwner, HeapItem {
    */
   setUserTimeout(ms: number, _now: number): void {
     this.env.config = { ...this.env.config, userTimeoutMs: ms };
+  }
+
+  /** Changes the configuration of this connection; what is fixed when it opens stays as it was. */
+  configure(overrides: Partial<Config>): void {
+    this.env.config = mergeConfig(this.env.config, overrides);
   }
 
   /** Adds a path; a subflow is opened over it when the connection may have more. */
@@ -272,6 +291,8 @@ export class Connection implements MultipathOwner, HeapItem {
   setEndpoints(tcb: Tcb): void {
     const w = tcb.remoteWords;
     const family = tcb.networkInterface.family;
+    this.localWords = tcb.networkInterface.words;
+    this.remoteWords = w;
     this.local = { address: tcb.networkInterface.address, port: tcb.localPort, family };
     this.remote = { address: formatAddress(w[0], w[1], w[2], w[3]), port: tcb.remotePort, family };
   }
@@ -288,4 +309,5 @@ export class Connection implements MultipathOwner, HeapItem {
   }
 }
 
+const NOWHERE: Int32Array = new Int32Array(4);
 const UNKNOWN: Endpoint = { address: '', port: 0, family: 4 };

@@ -33,12 +33,12 @@ export class Flows {
   private readonly released: LocalPort[] = [];
   private readonly initialSequence: InitialSequence;
   private readonly env: Environment<Config>;
-  /** True for ports that a listener holds. */
-  private readonly isListenedOn: (port: number) => boolean;
+  /** True for ports that a listener or a bound socket holds. */
+  private readonly isReserved: (port: number) => boolean;
 
-  constructor(options: { env: Environment<Config>; isListenedOn: (port: number) => boolean }) {
+  constructor(options: { env: Environment<Config>; isReserved: (port: number) => boolean }) {
     this.env = options.env;
-    this.isListenedOn = options.isListenedOn;
+    this.isReserved = options.isReserved;
     this.initialSequence = new InitialSequence(options.env.entropy);
   }
 
@@ -82,7 +82,7 @@ export class Flows {
     for (let i = 0; i < range; i++) {
       const port = ephemeralFirst + ((start + i) % range);
       const taken =
-        this.isListenedOn(port) || this.demux.has(networkInterface.id, port, remoteWords, remotePort);
+        this.isReserved(port) || this.demux.has(networkInterface.id, port, remoteWords, remotePort);
       if (!taken) return port;
     }
     return 0;

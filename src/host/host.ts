@@ -5,6 +5,7 @@
 
 import {
   interfaceGone,
+  limitMtu,
   MultipathConnection,
   NetworkMemory,
   openFirst,
@@ -26,7 +27,6 @@ import {
   decodeIcmp,
   decodePacket,
   Flag,
-  formatAddress,
   IcmpError,
   parseAddress,
   Segment,
@@ -39,6 +39,7 @@ import { DeadlineHeap } from './deadline-heap.ts';
 import { HostError } from './errors.ts';
 import { type FlowOptions, Flows, type LocalPort } from './flows.ts';
 import { Incoming } from './incoming.ts';
+import { type InterfaceOptions, Interfaces, isAddressed } from './interfaces.ts';
 import { type AdvertisedAddress, Listener } from './listener.ts';
 import { Listeners } from './listeners.ts';
 import { openPlain, tcbOf } from './plain.ts';
@@ -49,20 +50,6 @@ export interface HostOptions {
   config?: Partial<Config>;
   /** The link decides local ports (TCP-in-UDP): further subflows are asked for by `flow` notices. */
   externalPorts?: boolean;
-}
-
-export interface InterfaceOptions {
-  /** Address literal, IPv4 or IPv6. */
-  address: string;
-  name?: string;
-  /** Largest IP packet in bytes (default 1,500). */
-  mtu?: number;
-  /** Largest packet the link takes and splits itself (default 65,535). */
-  gsoMax?: number;
-  /** TCP checksums are neither computed nor verified (default false). */
-  checksumOffload?: boolean;
-  /** Names the network behind it, for what is remembered of middleboxes (default: the address’s prefix). */
-  network?: string;
 }
 
 export interface ConnectOptions {
@@ -82,6 +69,12 @@ export interface ListenOptions {
   backlog?: number;
   multipath?: boolean;
   advertise?: readonly AdvertisedAddress[];
+  /** Only packets of this IP version (default: both). */
+  family?: 4 | 6;
+  /** Several listeners that all say so may share a port; each connection goes to one of them. */
+  reusePort?: boolean;
+  /** For the connections it accepts. */
+  config?: Partial<Config>;
 }
 
 export class Host {
@@ -89,10 +82,12 @@ export class Host {
   readonly config: Config;
   /** What middleboxes did on the networks of this host; times as handed to it. */
   readonly networks: NetworkMemory = new NetworkMemory();
+  /** Ports that are bound and not for others to use (sockets/). */
+  isReserved: (port: number) => boolean = () => false;
   private readonly env: Environment<Config>;
   private readonly segment: Segment = new Segment();
   private readonly icmp: IcmpError = new IcmpError();
-  private readonly interfaces: Map<number, NetworkInterface> = new Map();
+  readonly interfaces: Interfaces = new Interfaces();
   private readonly listeners: Listeners = new Listeners();
   private readonly tokens: Map<number, MultipathConnection> = new Map();
   private readonly heap: DeadlineHeap<Connection> = new DeadlineHeap();
@@ -104,7 +99,6 @@ export class Host {
   private readonly flows: Flows;
   private readonly incoming: Incoming;
   private readonly resets: ResetQueue;
-  private nextInterfaceId = 1;
   private nextConnectionId = 1;
 
   constructor(options: HostOptions) {
@@ -114,7 +108,7 @@ export class Host {
     this.env = new Environment({ config: this.config, shared });
     this.resets = new ResetQueue(this.env, this.config.rstPerSecond);
     const { env, listeners, networks, resets, tokens } = this;
-    this.flows = new Flows({ env, isListenedOn: port => listeners.has(port) });
+    this.flows = new Flows({ env, isReserved: port => listeners.has(port) || this.isReserved(port) });
     this.incoming = new Incoming({
       env,
       flows: this.flows,
@@ -122,7 +116,7 @@ export class Host {
       networks,
       tokens,
       resets,
-      newConnection: listener => this.newConnection(this.config, listener),
+      newConnection: listener => this.newConnection(listener.config, listener),
       adopt: connection => this.adopt(connection),
       touch: connection => this.touch(connection),
     });
@@ -149,34 +143,13 @@ export class Host {
 
   /** Attaches one local address. Returns its id (≥ 1). */
   addInterface(options: InterfaceOptions): number {
-    const words = new Int32Array(4);
-    const family = parseAddress(options.address, words);
-    if (family === 0) throw new HostError('EINVAL', `'${options.address}' is not an IP address`);
-    const mtu = options.mtu ?? 1500;
-    if (!(mtu >= 576 && mtu <= 65_535))
-      throw new HostError('EINVAL', `mtu ${mtu} is not within 576 and 65,535`);
-    const id = this.nextInterfaceId++;
-    this.interfaces.set(id, {
-      id,
-      name: options.name ?? options.address,
-      address: formatAddress(words[0], words[1], words[2], words[3]),
-      family,
-      words,
-      mtu,
-      gsoMax: Math.max(mtu, Math.min(options.gsoMax ?? 65_535, 65_535)),
-      checksumOffload: options.checksumOffload ?? false,
-      network: options.network ?? prefixOf(words, family),
-      up: true,
-    });
-    return id;
+    return this.interfaces.add(options);
   }
 
   /** The address has gone: its subflows end, connections go on over other paths, listeners keep the rest. */
   removeInterface(id: number, now: number): void {
-    const networkInterface = this.interfaces.get(id);
+    const networkInterface = this.interfaces.remove(id);
     if (networkInterface === undefined) return;
-    networkInterface.up = false;
-    this.interfaces.delete(id);
     for (const connection of [...this.live]) {
       if (connection.multipathSide !== null) {
         interfaceGone(connection.multipathSide, networkInterface, now);
@@ -195,23 +168,28 @@ export class Host {
 
   /** The link found that packets must be smaller (EMSGSIZE, path MTU discovery). */
   setMtu(id: number, mtu: number, _now: number): void {
-    const networkInterface = this.interfaces.get(id);
+    const networkInterface = this.interfaces.find(id);
     if (networkInterface === undefined) return;
     networkInterface.mtu = Math.max(576, Math.floor(mtu));
     for (const connection of this.live) {
-      if (connection.multipathSide !== null) connection.multipathSide.limitMtu(id, networkInterface.mtu);
+      if (connection.multipathSide !== null) limitMtu(connection.multipathSide, id, networkInterface.mtu);
       else if (tcbOf(connection).networkInterface.id === id) tcbOf(connection).limitMtu(networkInterface.mtu);
       this.touch(connection);
     }
   }
 
+  /** 32 unpredictable bits. */
+  random32(): number {
+    return this.env.random32();
+  }
+
   interfaceOf(id: number): NetworkInterface | null {
-    return this.interfaces.get(id) ?? null;
+    return this.interfaces.find(id) ?? null;
   }
 
   /** Verb 1: takes one raw IP packet that arrived on an interface. Malformed ones are counted and dropped. */
   receive(interfaceId: number, bytes: Uint8Array, offset: number, length: number, now: number): void {
-    const networkInterface = this.interfaces.get(interfaceId);
+    const networkInterface = this.interfaces.find(interfaceId);
     const segment = this.segment;
     if (networkInterface === undefined || !decodePacket(segment, bytes, offset, length)) {
       this.control(interfaceId, bytes, offset, length, now);
@@ -247,7 +225,7 @@ export class Host {
   /** What is no TCP segment may be an ICMP error about one. */
   private control(interfaceId: number, bytes: Uint8Array, offset: number, length: number, now: number): void {
     const { segment, icmp } = this;
-    const networkInterface = this.interfaces.get(interfaceId);
+    const networkInterface = this.interfaces.find(interfaceId);
     if (networkInterface === undefined || !decodeIcmp(icmp, segment, bytes, offset, length)) {
       this.counters.MalformedDrops++;
       return;
@@ -324,7 +302,7 @@ export class Host {
     const remoteWords = new Int32Array(4);
     const family = parseAddress(target.address, remoteWords);
     if (family === 0) throw new HostError('EINVAL', `'${target.address}' is not an IP address`);
-    const networkInterface = this.interfaces.get(first.interfaceId);
+    const networkInterface = this.interfaces.find(first.interfaceId);
     if (networkInterface === undefined) throw new HostError('EINVAL', `no interface ${first.interfaceId}`);
     if (networkInterface.family !== family) {
       throw new HostError('EAFNOSUPPORT', `${networkInterface.address} cannot reach ${target.address}`);
@@ -360,11 +338,16 @@ export class Host {
   listen(options: ListenOptions): Listener {
     const { port } = options;
     const interfaceId = options.address === undefined ? null : this.interfaceByAddress(options.address);
-    this.listeners.assertFree(port, interfaceId);
+    const family = options.family ?? null;
+    const reusePort = options.reusePort ?? false;
+    this.listeners.assertFree({ port, interfaceId, family, reusePort });
     const listener = new Listener({
       host: this,
       port,
       interfaceId,
+      family,
+      reusePort,
+      config: mergeConfig(this.config, options.config),
       backlog: options.backlog ?? this.config.backlog,
       multipath: options.multipath ?? true,
       advertise: options.advertise ?? [],
@@ -434,9 +417,8 @@ export class Host {
     if (parseAddress(address, words) === 0) {
       throw new HostError('EINVAL', `'${address}' is not an IP address`);
     }
-    for (const networkInterface of this.interfaces.values()) {
-      if (networkInterface.words.every((word, i) => word === words[i])) return networkInterface.id;
-    }
+    const networkInterface = this.interfaces.byAddress(words);
+    if (networkInterface !== null) return networkInterface.id;
     throw new HostError('EADDRNOTAVAIL', `${address} is not an address of this host`);
   }
 
@@ -469,23 +451,6 @@ export class Host {
     }
     this.heap.set(connection, stream.nextDeadline());
   }
-}
-
-/** The network of an address as far as the address tells: 24 bits of IPv4, 64 of IPv6. */
-function prefixOf(words: Int32Array, family: 4 | 6): string {
-  return family === 4
-    ? `${formatAddress(words[0], words[1], words[2], words[3] & ~0xff)}/24`
-    : `${formatAddress(words[0], words[1], 0, 0)}/64`;
-}
-
-function isAddressed(segment: Segment, networkInterface: NetworkInterface): boolean {
-  const words = networkInterface.words;
-  return (
-    segment.dst3 === words[3] &&
-    segment.dst2 === words[2] &&
-    segment.dst1 === words[1] &&
-    segment.dst0 === words[0]
-  );
 }
 
 /** By the ECN field of the IP header (RFC 3168 §5). */

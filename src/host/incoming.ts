@@ -46,7 +46,7 @@ export class Incoming {
   reopens(tcb: Tcb, segment: Segment, now: number): boolean {
     if (tcb.state !== State.TIME_WAIT || (segment.flags & (Flag.SYN | Flag.ACK)) !== Flag.SYN) return false;
     if (!isNewer(tcb, segment)) return false;
-    if (this.parts.listeners.find(segment.dstPort, tcb.networkInterface.id) === null) return false;
+    if (this.parts.listeners.find(segment, tcb.networkInterface.id) === null) return false;
     tcb.close({ code: null, text: 'a new connection took over' }, now);
     this.parts.touch(tcb.owner as Connection);
     return true;
@@ -69,7 +69,7 @@ export class Incoming {
       this.join(segment, networkInterface, now);
       return;
     }
-    const listener = this.parts.listeners.find(segment.dstPort, networkInterface.id);
+    const listener = this.parts.listeners.find(segment, networkInterface.id);
     if (listener === null) {
       this.parts.resets.answer(segment, networkInterface, -1, now);
       return;

@@ -21,7 +21,13 @@ export {
   type ConnectOptions,
   Host,
   type HostOptions,
-  type InterfaceOptions,
   type ListenOptions,
 } from './host.ts';
+export type { InterfaceOptions } from './interfaces.ts';
 export { type AdvertisedAddress, Listener } from './listener.ts';
+export { constants } from './sockets/constants.ts';
+export { type ErrnoName, errno, errnoName } from './sockets/errno.ts';
+export type { OptionValue } from './sockets/options.ts';
+export type { SocketAddress } from './sockets/place.ts';
+export { Socket } from './sockets/socket.ts';
+export { Sockets } from './sockets/sockets.ts';

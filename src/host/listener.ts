@@ -2,6 +2,7 @@
 // bounded, established ones queue up to the backlog. Before: host.receive. After: the application's accept.
 
 import { Ready } from '../tcp/index.ts';
+import type { Config } from './config.ts';
 import type { Connection } from './connection.ts';
 import type { Host } from './host.ts';
 
@@ -17,6 +18,12 @@ export interface ListenerOptions {
   port: number;
   /** Only this local interface; null = all. */
   interfaceId: number | null;
+  /** Only this IP version; null = both. */
+  family: 4 | 6 | null;
+  /** Several listeners that all say so may share a port. */
+  reusePort: boolean;
+  /** Of the connections it accepts. */
+  config: Config;
   backlog: number;
   multipath: boolean;
   advertise: readonly AdvertisedAddress[];
@@ -25,9 +32,12 @@ export interface ListenerOptions {
 export class Listener {
   readonly port: number;
   readonly interfaceId: number | null;
+  readonly family: 4 | 6 | null;
+  readonly reusePort: boolean;
+  config: Config;
   readonly multipath: boolean;
   readonly advertise: readonly AdvertisedAddress[];
-  readonly backlog: number;
+  backlog: number;
   userData: unknown = undefined;
   /** Connections in SYN-RECEIVED. */
   halfOpen = 0;
@@ -41,6 +51,9 @@ export class Listener {
     this.host = options.host;
     this.port = options.port;
     this.interfaceId = options.interfaceId;
+    this.family = options.family;
+    this.reusePort = options.reusePort;
+    this.config = options.config;
     this.backlog = options.backlog;
     this.multipath = options.multipath;
     this.advertise = options.advertise;
@@ -56,6 +69,10 @@ export class Listener {
   /** The oldest established connection, if one waits. */
   accept(): Connection | undefined {
     return this.queue.shift();
+  }
+
+  get waiting(): number {
+    return this.queue.length;
   }
 
   get isFull(): boolean {

@@ -198,6 +198,10 @@ export class MultipathConnection implements ByteStream {
     return taken;
   }
 
+  peek(into: Uint8Array, offset: number, length: number): number {
+    return this.receiveBuffer.peek(into, offset, length);
+  }
+
   shutdown(_now: number): void {
     if (this.dataFinDsn >= 0) return;
     this.dataFinDsn = this.sendBuffer.end;
@@ -322,12 +326,6 @@ export class MultipathConnection implements ByteStream {
   flowFailed(requestId: number, now: number): void {
     if (requestId === RACE_FLOW) this.race?.flowFailed();
     else this.paths.flowFailed(requestId, now);
-  }
-
-  limitMtu(interfaceId: number, mtu: number): void {
-    for (const subflow of this.subflows) {
-      if (subflow.tcb.networkInterface.id === interfaceId) subflow.tcb.limitMtu(mtu);
-    }
   }
 
   // The data sequence space (options-in, options-out, receive, send).

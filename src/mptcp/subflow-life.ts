@@ -274,6 +274,13 @@ export function removePath(connection: MultipathConnection, interfaceId: number,
   }
 }
 
+/** Packets over an interface must be smaller from now on. */
+export function limitMtu(connection: MultipathConnection, interfaceId: number, mtu: number): void {
+  for (const { tcb } of connection.subflows) {
+    if (tcb.networkInterface.id === interfaceId) tcb.limitMtu(mtu);
+  }
+}
+
 /** The local address has gone: no packet can leave from it any more. */
 export function interfaceGone(
   connection: MultipathConnection,

@@ -25,12 +25,16 @@ export interface ByteStream {
   readonly unacknowledgedBytes: number;
   /** The peer has finished and everything has been read. */
   readonly ended: boolean;
+  /** The peer has finished; bytes may still be readable. */
+  readonly isPeerFinished: boolean;
   /** Every subflow is gone, TIME-WAIT included. */
   readonly isReleased: boolean;
   /** Bytes written and not sent yet. */
   unsentBytes(): number;
   write(bytes: Uint8Array, offset: number, length: number, now: number): number;
   read(into: Uint8Array, offset: number, length: number, now: number): number;
+  /** As `read`, and the bytes stay. */
+  peek(into: Uint8Array, offset: number, length: number): number;
   shutdown(now: number): void;
   close(now: number): void;
   abort(now: number): void;

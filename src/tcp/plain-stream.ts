@@ -75,6 +75,10 @@ export class PlainStream implements ByteStream, Extension {
     return this.peerFinished && this.receiveBuffer.readableBytes === 0;
   }
 
+  get isPeerFinished(): boolean {
+    return this.peerFinished;
+  }
+
   get isReleased(): boolean {
     return this.tcb.isReleased;
   }
@@ -91,6 +95,10 @@ export class PlainStream implements ByteStream, Extension {
     if (taken > 0) this.receiveBuffer.tune(this.tcb.receiveRttMs, this.tcb.rcvMss, now);
     if (taken > 0 && this.receiveBuffer.shouldUpdateWindow(this.tcb.rcvMss)) this.tcb.ackPending = true;
     return taken;
+  }
+
+  peek(into: Uint8Array, offset: number, length: number): number {
+    return this.receiveBuffer.peek(into, offset, length);
   }
 
   shutdown(_now: number): void {

@@ -119,6 +119,14 @@ export class ReceiveBuffer {
     return taken;
   }
 
+  /** The same without taking them: they stay readable. */
+  peek(out: Uint8Array, offset: number, length: number): number {
+    const shown = Math.min(length, this.next - this.readOffset);
+    if (shown <= 0) return 0;
+    copyFromRing(this.ring, this.readOffset, shown, out, offset);
+    return shown;
+  }
+
   /**
    * After a read: when more was read in this round trip than in the one before, the window grows (dynamic
    * right-sizing; Linux: tcp_rcv_space_adjust). The sender doubles its window in slow start, and what is

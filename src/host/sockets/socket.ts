@@ -1,0 +1,469 @@
+// Decides what a non-blocking socket of Linux answers to each call in each state, over a connection or a
+// listener of the host. A call that fails returns a negative error and throws nothing.
+// Read: socket(7), tcp(7), connect(2), poll(2); where they are silent, Linux's net/ipv4/tcp.c and af_inet.c.
+// Before: the application. After: host/connection, host/listener; sockets/options for get- and setsockopt.
+
+import type { Connection } from '../connection.ts';
+import { HostError } from '../errors.ts';
+import type { Listener } from '../listener.ts';
+import type { Binding } from './bindings.ts';
+import { constants } from './constants.ts';
+import { errno, errnoOf } from './errno.ts';
+import { option, setOption } from './options.ts';
+import { nameOf, type Place, placeOf, type SocketAddress } from './place.ts';
+import { applySwitches, configOf, newSettings, type Settings } from './settings.ts';
+import type { Sockets } from './sockets.ts';
+
+/** Life of a socket, beside the state of its connection (Linux: socket_state, and LISTEN). */
+export const Phase = { UNCONNECTED: 0, LISTENING: 1, CONNECTING: 2, CONNECTED: 3, CLOSED: 4 } as const;
+export type Phase = (typeof Phase)[keyof typeof Phase];
+
+export class Socket implements Binding {
+  readonly domain: number;
+  /** Made with IPPROTO_MPTCP. */
+  readonly multipath: boolean;
+  /** For the application. */
+  userData: unknown = undefined;
+  readonly settings: Settings;
+  readonly sockets: Sockets;
+  private phase: Phase = Phase.UNCONNECTED;
+  private stream: Connection | null = null;
+  private listener: Listener | null = null;
+  /** SO_ERROR has been read, or returned by a call. */
+  private errorTaken = false;
+  /** Bits of SHUTDOWN that this end has set. */
+  private shut = 0;
+  private boundWords: Int32Array | null = null;
+  private boundPort = 0;
+  private isBound = false;
+
+  constructor(options: {
+    sockets: Sockets;
+    domain: number;
+    multipath: boolean;
+    accepted?: { connection: Connection; settings: Settings };
+  }) {
+    this.sockets = options.sockets;
+    this.domain = options.domain;
+    this.multipath = options.multipath;
+    this.settings = { ...(options.accepted?.settings ?? newSettings()) };
+    if (options.accepted !== undefined) {
+      this.stream = options.accepted.connection;
+      this.stream.userData = this;
+      this.phase = Phase.CONNECTED;
+    }
+  }
+
+  /** The connection underneath, for what sockets have no words for; null while there is none. */
+  get connection(): Connection | null {
+    return this.stream;
+  }
+
+  // Binding
+
+  get families(): readonly (4 | 6)[] {
+    if (this.domain === constants.AF_INET) return ONLY_4;
+    return this.settings.v6Only || (this.boundWords !== null && !this.isBoundToIpv4) ? ONLY_6 : BOTH;
+  }
+
+  get words(): Int32Array | null {
+    return this.boundWords;
+  }
+
+  get port(): number {
+    return this.boundPort;
+  }
+
+  get reuseAddress(): boolean {
+    return this.settings.reuseAddress;
+  }
+
+  get reusePort(): boolean {
+    return this.settings.reusePort;
+  }
+
+  get isListening(): boolean {
+    return this.phase === Phase.LISTENING;
+  }
+
+  // Calls
+
+  /** bind(2). Port 0 takes a free one. */
+  bind(address: SocketAddress): number {
+    if (this.phase === Phase.CLOSED) return -errno.EBADF;
+    const place = placeOf(this.domain, address);
+    if (typeof place === 'number') return place;
+    if (this.isOpen || this.isBound) return -errno.EINVAL;
+    if (place.family === 4 && this.domain === constants.AF_INET6 && this.settings.v6Only)
+      return -errno.EINVAL;
+    if (!place.isWildcard && this.sockets.host.interfaces.byAddress(place.words) === null) {
+      return -errno.EADDRNOTAVAIL;
+    }
+    return this.take(place.isWildcard ? null : place.words, place.port);
+  }
+
+  /** listen(2). A socket without a port takes a free one; a second call changes the backlog. */
+  listen(backlog: number): number {
+    if (this.phase === Phase.CLOSED) return -errno.EBADF;
+    const { host } = this.sockets;
+    const limit = Math.min(backlog < 0 ? Infinity : backlog, host.config.backlog);
+    if (this.listener !== null) {
+      this.listener.backlog = limit + 1;
+      return 0;
+    }
+    if (this.phase !== Phase.UNCONNECTED || this.isOpen) return -errno.EINVAL;
+    if (!this.isBound) {
+      const refused = this.take(null, 0);
+      if (refused < 0) return refused;
+    }
+    this.phase = Phase.LISTENING;
+    const refused = this.sockets.bindings.refusal(this);
+    if (refused === 0) this.listener = this.openListener(limit);
+    if (this.listener !== null) {
+      this.listener.userData = this;
+      return 0;
+    }
+    this.phase = Phase.UNCONNECTED;
+    return -errno.EADDRINUSE;
+  }
+
+  /** accept(2): the oldest connection that waits, as a socket; EAGAIN when none does. */
+  accept(now: number): Socket | number {
+    if (this.phase === Phase.CLOSED) return -errno.EBADF;
+    if (this.listener === null) return -errno.EINVAL;
+    const connection = this.listener.accept();
+    if (connection === undefined) return -errno.EAGAIN;
+    const { sockets, domain, multipath, settings } = this;
+    connection.reuseAddress = settings.reuseAddress;
+    applySwitches(settings, connection, now);
+    return new Socket({ sockets, domain, multipath, accepted: { connection, settings } });
+  }
+
+  /**
+   * connect(2): EINPROGRESS, then EALREADY until it is decided, then once 0 or the error; EISCONN after that.
+   */
+  connect(address: SocketAddress, now: number): number {
+    switch (this.phase) {
+      case Phase.CLOSED:
+        return -errno.EBADF;
+      case Phase.LISTENING:
+      case Phase.CONNECTED:
+        return -errno.EISCONN;
+      case Phase.CONNECTING:
+        return this.connectAgain();
+    }
+    const place = placeOf(this.domain, address);
+    if (typeof place === 'number') return place;
+    if (place.family === 4 && this.domain === constants.AF_INET6 && this.settings.v6Only)
+      return -errno.ENETUNREACH;
+    return this.open(place, now);
+  }
+
+  /** write(2): send without flags. */
+  write(bytes: Uint8Array, offset: number, length: number, now: number): number {
+    return this.send(bytes, offset, length, 0, now);
+  }
+
+  /** send(2): how many bytes were taken. */
+  send(bytes: Uint8Array, offset: number, length: number, flags: number, now: number): number {
+    if (this.phase === Phase.CLOSED) return -errno.EBADF;
+    // Urgent data has no place in Multipath TCP, and RFC 9293 SHLD-13 advises against it everywhere.
+    if ((flags & constants.MSG_OOB) !== 0) return -errno.EOPNOTSUPP;
+    const connection = this.stream;
+    if (connection === null) return -errno.EPIPE;
+    const error = this.takeError();
+    if (error !== 0) return -error;
+    if ((this.shutdownBits & SEND_SHUTDOWN) !== 0) return -errno.EPIPE;
+    if (!connection.connected) return -errno.EAGAIN;
+    if (length <= 0) return 0;
+    const taken = connection.write(bytes, offset, length, now);
+    return taken > 0 ? taken : -errno.EAGAIN;
+  }
+
+  /** read(2): recv without flags, except that nothing is asked and nothing is answered for no bytes. */
+  read(into: Uint8Array, offset: number, length: number, now: number): number {
+    if (length <= 0 && this.phase !== Phase.CLOSED) return 0;
+    return this.recv(into, offset, length, 0, now);
+  }
+
+  /** recv(2): how many bytes were read; 0 when the peer has finished. */
+  recv(into: Uint8Array, offset: number, length: number, flags: number, now: number): number {
+    if (this.phase === Phase.CLOSED) return -errno.EBADF;
+    if (this.phase === Phase.LISTENING) return -errno.ENOTCONN;
+    // What is not there cannot be read: urgent data is data in its place here.
+    if ((flags & constants.MSG_OOB) !== 0) return this.multipath ? -errno.EOPNOTSUPP : -errno.EINVAL;
+    if ((flags & constants.MSG_ERRQUEUE) !== 0) return -errno.EAGAIN;
+    const connection = this.stream;
+    if (connection === null) return (this.shut & RCV_SHUTDOWN) !== 0 ? 0 : -errno.ENOTCONN;
+    if (connection.readableBytes > 0) {
+      return (flags & constants.MSG_PEEK) !== 0
+        ? connection.peek(into, offset, length)
+        : connection.read(into, offset, length, now);
+    }
+    if (connection.peerFinished) return 0;
+    const error = this.takeError();
+    if (error !== 0) return -error;
+    return (this.shutdownBits & RCV_SHUTDOWN) !== 0 ? 0 : -errno.EAGAIN;
+  }
+
+  /** shutdown(2). On a socket that never connected: ENOTCONN, and shut nevertheless, as in Linux. */
+  shutdown(how: number, now: number): number {
+    if (this.phase === Phase.CLOSED) return -errno.EBADF;
+    if (how !== constants.SHUT_RD && how !== constants.SHUT_WR && how !== constants.SHUT_RDWR) {
+      return -errno.EINVAL;
+    }
+    const bits = how + 1;
+    if (this.listener !== null) {
+      // Only who would not receive any more stops listening.
+      if ((bits & RCV_SHUTDOWN) !== 0) this.stopListening(now);
+      return 0;
+    }
+    const connection = this.stream;
+    if (connection === null || connection.closed) {
+      this.shut |= bits;
+      return -errno.ENOTCONN;
+    }
+    if (!connection.connected) {
+      // The attempt is given up, and the socket may connect elsewhere.
+      this.disconnect(now);
+      return 0;
+    }
+    if (this.phase === Phase.CONNECTING) this.phase = Phase.CONNECTED;
+    this.shut |= bits;
+    if ((bits & SEND_SHUTDOWN) !== 0) connection.shutdown(now);
+    return 0;
+  }
+
+  /**
+   * close(2): what was written is still delivered. With unread data, or SO_LINGER and a time of 0, the
+   * connection is reset instead (RST, MP_FASTCLOSE).
+   */
+  close(now: number): number {
+    if (this.phase === Phase.CLOSED) return -errno.EBADF;
+    if (this.listener !== null) this.stopListening(now);
+    const connection = this.stream;
+    if (connection !== null) {
+      connection.userData = undefined;
+      if (this.settings.lingerOn && this.settings.lingerSeconds === 0) connection.abort(now);
+      else connection.close(now);
+    }
+    this.unbind();
+    this.phase = Phase.CLOSED;
+    return 0;
+  }
+
+  /** poll(2): all readiness bits that are set now, asked for or not. */
+  poll(): number {
+    if (this.phase === Phase.CLOSED) return constants.POLLNVAL;
+    if (this.listener !== null) return this.listener.waiting > 0 ? constants.POLLIN : 0;
+    const connection = this.stream;
+    const shut = this.shutdownBits;
+    const isClosed = connection === null || connection.closed;
+    let bits = 0;
+    if (isClosed || shut === BOTH_SHUTDOWN) bits |= constants.POLLHUP;
+    if ((shut & RCV_SHUTDOWN) !== 0) bits |= constants.POLLIN | constants.POLLRDHUP;
+    if (isClosed || connection.connected) {
+      if (connection !== null && connection.readableBytes >= this.settings.rcvLowat) bits |= constants.POLLIN;
+      if ((shut & SEND_SHUTDOWN) !== 0 || connection === null || hasRoom(connection))
+        bits |= constants.POLLOUT;
+    }
+    if (this.pendingError !== 0) bits |= constants.POLLERR;
+    return bits;
+  }
+
+  /** getsockname(2). */
+  getsockname(): SocketAddress | number {
+    if (this.phase === Phase.CLOSED) return -errno.EBADF;
+    const connection = this.stream;
+    if (connection !== null) return nameOf(this.domain, connection.localWords, connection.local.port);
+    return nameOf(this.domain, this.boundWords, this.boundPort);
+  }
+
+  /** getpeername(2). */
+  getpeername(): SocketAddress | number {
+    if (this.phase === Phase.CLOSED) return -errno.EBADF;
+    const connection = this.stream;
+    if (connection === null || connection.closed || !connection.connected) return -errno.ENOTCONN;
+    return nameOf(this.domain, connection.remoteWords, connection.remote.port);
+  }
+
+  /** getsockopt(2): a number, an object where C has a structure, a string for a name; or a negative error. */
+  getsockopt(level: number, name: number, now: number): number | string | object {
+    if (this.phase === Phase.CLOSED) return -errno.EBADF;
+    return option(this, level, name, now);
+  }
+
+  /** setsockopt(2): 0 or a negative error. */
+  setsockopt(level: number, name: number, value: number | string | object, now: number): number {
+    if (this.phase === Phase.CLOSED) return -errno.EBADF;
+    return setOption(this, level, name, value, now);
+  }
+
+  // For the options.
+
+  /** The pending error, which is none afterwards. */
+  takeError(): number {
+    const error = this.pendingError;
+    if (error !== 0) this.errorTaken = true;
+    return error;
+  }
+
+  /** A connection, or an attempt at one (Linux: a state other than CLOSE and LISTEN). */
+  get isOpen(): boolean {
+    return this.stream !== null && !this.stream.closed;
+  }
+
+  // Inside.
+
+  private get pendingError(): number {
+    const connection = this.stream;
+    if (connection === null || this.errorTaken || !connection.closed) return 0;
+    const error = errnoOf(connection.error);
+    // A reset that comes after the peer's FIN is no surprise: Linux calls it EPIPE.
+    const expected = error === errno.ECONNRESET && connection.peerFinished;
+    return expected ? errno.EPIPE : error;
+  }
+
+  /** SHUTDOWN bits, whoever set them. */
+  private get shutdownBits(): number {
+    const connection = this.stream;
+    if (connection === null) return this.shut;
+    if (connection.closed) return BOTH_SHUTDOWN;
+    return connection.peerFinished ? this.shut | RCV_SHUTDOWN : this.shut;
+  }
+
+  private get isBoundToIpv4(): boolean {
+    return this.boundWords !== null && this.boundWords[2] === 0xffff && this.boundWords[0] === 0;
+  }
+
+  private take(words: Int32Array | null, port: number): number {
+    const { bindings } = this.sockets;
+    this.boundWords = words;
+    this.boundPort = port;
+    let refused = 0;
+    if (port !== 0) {
+      refused = bindings.refusal(this);
+    } else {
+      const found = this.sockets.freePort(candidate => {
+        this.boundPort = candidate;
+        return !bindings.has(candidate) && bindings.refusal(this) === 0;
+      });
+      this.boundPort = found;
+      if (found === 0) refused = -errno.EADDRINUSE;
+    }
+    if (refused < 0) {
+      this.boundWords = null;
+      this.boundPort = 0;
+      return refused;
+    }
+    this.isBound = true;
+    bindings.add(this);
+    return 0;
+  }
+
+  private unbind(): void {
+    if (!this.isBound) return;
+    this.sockets.bindings.remove(this);
+    this.isBound = false;
+  }
+
+  private openListener(limit: number): Listener | null {
+    const { host } = this.sockets;
+    const address =
+      this.boundWords === null ? {} : { address: nameOf(this.domain, this.boundWords, 0).address };
+    const families = this.families;
+    try {
+      return host.listen({
+        port: this.boundPort,
+        ...address,
+        ...(families.length === 1 ? { family: families[0] } : {}),
+        // Linux lets one more wait than it is asked to.
+        backlog: limit + 1,
+        multipath: this.multipath,
+        reusePort: this.settings.reusePort,
+        config: configOf(this.settings),
+      });
+    } catch (error) {
+      if (error instanceof HostError) return null;
+      throw error;
+    }
+  }
+
+  private stopListening(now: number): void {
+    this.listener?.close(now);
+    this.listener = null;
+    this.phase = Phase.UNCONNECTED;
+  }
+
+  private open(place: Place, now: number): number {
+    const { host } = this.sockets;
+    const from =
+      this.boundWords === null
+        ? host.interfaces.towards(place.words, place.family)
+        : host.interfaces.byAddress(this.boundWords);
+    if (from === null) return -errno.ENETUNREACH;
+    if (from.family !== place.family) return -errno.EINVAL;
+    let connection: Connection;
+    try {
+      connection = host.connect(
+        {
+          remote: { address: nameOf(constants.AF_INET, place.words, 0).address, port: place.port },
+          paths: [{ interfaceId: from.id, localPort: this.boundPort }],
+          multipath: this.multipath,
+          config: configOf(this.settings),
+        },
+        now,
+      );
+    } catch (error) {
+      if (error instanceof HostError) return -errno.EADDRNOTAVAIL;
+      throw error;
+    }
+    if (connection.closed && connection.error === 'EADDRINUSE') return -errno.EADDRNOTAVAIL;
+    this.stream = connection;
+    this.errorTaken = false;
+    connection.userData = this;
+    connection.reuseAddress = this.settings.reuseAddress;
+    this.phase = Phase.CONNECTING;
+    applySwitches(this.settings, connection, now);
+    return -errno.EINPROGRESS;
+  }
+
+  private connectAgain(): number {
+    const connection = this.stream as Connection;
+    if (connection.closed) {
+      const error = this.takeError();
+      this.forget();
+      return -(error || errno.ECONNABORTED);
+    }
+    if (!connection.connected) return -errno.EALREADY;
+    this.phase = Phase.CONNECTED;
+    return 0;
+  }
+
+  private disconnect(now: number): void {
+    this.stream?.abort(now);
+    this.forget();
+  }
+
+  /** As after tcp_disconnect: the socket can be used again. */
+  private forget(): void {
+    if (this.stream !== null) this.stream.userData = undefined;
+    this.stream = null;
+    this.errorTaken = false;
+    this.shut = 0;
+    this.phase = Phase.UNCONNECTED;
+  }
+}
+
+/** Linux calls a stream writable while a third of its buffer is free (sk_stream_is_writeable). */
+function hasRoom(connection: Connection): boolean {
+  const free = connection.writableBytes;
+  return free > 0 && free >= connection.unacknowledgedBytes / 2;
+}
+
+const RCV_SHUTDOWN = 1;
+const SEND_SHUTDOWN = 2;
+const BOTH_SHUTDOWN = 3;
+const ONLY_4: readonly (4 | 6)[] = [4];
+const ONLY_6: readonly (4 | 6)[] = [6];
+const BOTH: readonly (4 | 6)[] = [4, 6];
