@@ -2,8 +2,8 @@
 // fallback nor of subflows that come and go.
 //
 // Decides: when to look (when it is connected, at its first data, then every second, and whenever somebody
-// asks), what is said of the kernel's connection in the words of our own stack, and which id a subflow has:
-// the order in which it was seen.
+// asks), what is said of the kernel's connection in the words of our own stack, and which id a subflow has: the
+// order in which the kernel made them or, where that is not told (before Linux 6.5), in which they were seen.
 // Walk: api/kernel-socket owns one; src/kernel knows the calls.
 
 import { networkInterfaces } from 'node:os';
@@ -148,7 +148,8 @@ export class KernelWatch {
     const key = keyOf(subflow);
     let known = this.#seen.get(key);
     if (known === undefined) {
-      known = { id: this.#nextId++, name: deviceOf(subflow.local.address) };
+      const id = subflow.number === undefined ? this.#nextId++ : subflow.number - 1;
+      known = { id, name: deviceOf(subflow.local.address) };
       this.#seen.set(key, known);
     }
     const { local, remote, tcp } = subflow;

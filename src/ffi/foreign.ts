@@ -1,5 +1,5 @@
 // What this package asks of a foreign function interface, whichever provides it: calls into the C library of
-// the process, errno of the last one, and being told when a descriptor is readable.
+// the process, errno of the last one, memory with an address, and being told when a descriptor is readable.
 //
 // Decides: the few types that calls may have. 64-bit integers are left out on purpose – one provider wants
 // BigInts for them – and are not needed: sizes stay far below 2³² and results below 2³¹.
@@ -18,6 +18,8 @@ export interface Foreign {
   readonly provider: 'node:ffi' | 'koffi';
   /** A function of the process by its symbol. Throws when there is no such symbol. */
   call(symbol: string, parameters: readonly ArgumentType[]): NativeFunction;
+  /** Memory that stays where it is while it is referenced, and its address, for structures that hold pointers. */
+  allocate(bytes: number): Memory;
   /** errno of the last call; to be read before anything else happens. */
   errno(): number;
   /**
@@ -26,6 +28,12 @@ export interface Foreign {
    * descriptor.
    */
   poll(fd: number, onReadable: () => void): Poll;
+}
+
+/** Memory that the C library may be told of in a structure. */
+export interface Memory {
+  readonly bytes: Uint8Array;
+  readonly address: bigint;
 }
 
 /** A descriptor being watched. */

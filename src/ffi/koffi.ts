@@ -6,7 +6,7 @@
 // Walk: load.ts tries this after node-ffi.ts.
 
 import { createRequire } from 'node:module';
-import type { ArgumentType, Foreign, NativeFunction, Poll } from './foreign.ts';
+import type { ArgumentType, Foreign, Memory, NativeFunction, Poll } from './foreign.ts';
 
 /** koffi, when it is installed; throws what loading it threw. */
 export function koffiForeign(): Foreign {
@@ -17,6 +17,9 @@ export function koffiForeign(): Foreign {
 interface Koffi {
   load(path: null): { func(name: string, result: string, parameters: string[]): NativeFunction };
   errno(): number;
+  alloc(type: string, count: number): object;
+  address(memory: object): bigint;
+  view(memory: object, bytes: number): ArrayBuffer;
   readonly node: { poll(fd: number, options: { readable: boolean }, onEvent: () => void): KoffiPoll };
 }
 
@@ -43,6 +46,15 @@ class KoffiForeign implements Foreign {
       'int',
       parameters.map(type => C_TYPES[type]),
     );
+  }
+
+  /** Is never given back: koffi frees nothing by itself. */
+  allocate(bytes: number): Memory {
+    const memory = this.#koffi.alloc('uint8_t', bytes);
+    return {
+      bytes: new Uint8Array(this.#koffi.view(memory, bytes)),
+      address: this.#koffi.address(memory),
+    };
   }
 
   errno(): number {

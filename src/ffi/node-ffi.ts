@@ -4,7 +4,7 @@
 // asked for once, and read after each call. It has no polling: see waker.ts.
 // Walk: load.ts tries this first.
 
-import type { ArgumentType, Foreign, NativeFunction, Poll } from './foreign.ts';
+import type { ArgumentType, Foreign, Memory, NativeFunction, Poll } from './foreign.ts';
 import { wakeWhenReadable } from './waker.ts';
 
 /** node:ffi, where this Node has it and lets it be used. */
@@ -19,6 +19,7 @@ interface NodeFfi {
     definitions: Record<string, { arguments: string[]; return: string }>,
   ): { functions: Record<string, (...values: unknown[]) => unknown> };
   getInt32(address: bigint, offset: number): number;
+  getRawPointer(memory: Uint8Array): bigint;
 }
 
 class NodeForeign implements Foreign {
@@ -38,6 +39,12 @@ class NodeForeign implements Foreign {
   call(symbol: string, parameters: readonly ArgumentType[]): NativeFunction {
     const definition = { arguments: parameters.map(type => FFI_TYPES[type]), return: 'int32' };
     return this.#ffi.dlopen(null, { [symbol]: definition }).functions[symbol] as NativeFunction;
+  }
+
+  allocate(bytes: number): Memory {
+    // V8 keeps what is in an ArrayBuffer outside its heap, where nothing moves.
+    const memory = new Uint8Array(new ArrayBuffer(bytes));
+    return { bytes: memory, address: this.#ffi.getRawPointer(memory) };
   }
 
   errno(): number {

@@ -129,6 +129,56 @@ export function decodeSubflowAddresses(
   return local === undefined || remote === undefined ? undefined : { local, remote };
 }
 
+/** The head of `struct mptcp_full_info`: what the kernel filled in, and where the arrays are. */
+export interface FullInfo {
+  /** All there are, which may be more than the arrays hold. */
+  readonly subflows: number;
+  /** Bytes of an entry of either array that the kernel filled. */
+  readonly subflowBytes: number;
+  readonly tcpBytes: number;
+  readonly info: MptcpInfo;
+}
+
+/** Memory that `struct mptcp_full_info` points to. */
+export interface FullInfoArrays {
+  readonly subflows: { readonly address: bigint; readonly pieceBytes: number };
+  readonly tcp: { readonly address: bigint; readonly pieceBytes: number };
+  /** Entries that each of them has room for. */
+  readonly room: number;
+}
+
+/** Writes what the kernel wants to find in a `struct mptcp_full_info`. */
+export function writeFullInfo(bytes: Uint8Array, { subflows, tcp, room }: FullInfoArrays): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  bytes.fill(0, 0, FULL_INFO_HEAD_BYTES);
+  view.setUint32(4, tcp.pieceBytes, NATIVE_LITTLE);
+  view.setUint32(12, subflows.pieceBytes, NATIVE_LITTLE);
+  view.setUint32(20, room, NATIVE_LITTLE);
+  view.setBigUint64(24, subflows.address, NATIVE_LITTLE);
+  view.setBigUint64(32, tcp.address, NATIVE_LITTLE);
+}
+
+/** A `struct mptcp_full_info` that the kernel filled; undefined when it did not. */
+export function decodeFullInfo(bytes: Uint8Array): FullInfo | undefined {
+  const info = decodeMptcpInfo(bytes.subarray(FULL_INFO_HEAD_BYTES));
+  if (info === undefined) return undefined;
+  const field = new Fields(bytes);
+  return {
+    subflows: field.u32(16),
+    subflowBytes: Math.min(field.u32(8), field.u32(12)),
+    tcpBytes: Math.min(field.u32(0), field.u32(4)),
+    info,
+  };
+}
+
+/** `struct mptcp_subflow_info`: which subflow it is, counted from 1, and its ends. */
+export function decodeSubflowInfo(
+  bytes: Uint8Array,
+): { number: number; local: SocketEndpoint; remote: SocketEndpoint } | undefined {
+  const ends = decodeSubflowAddresses(bytes.subarray(8));
+  return ends === undefined ? undefined : { number: new Fields(bytes).u32(0), ...ends };
+}
+
 /** `struct sockaddr_in` or `sockaddr_in6`. */
 export function decodeSocketAddress(bytes: Uint8Array): SocketEndpoint | undefined {
   if (bytes.length < 28) return undefined;
@@ -173,6 +223,7 @@ const MPTCP_INFO_LEAST_BYTES = 40;
 /** Everything up to `tcpi_total_retrans`: as old as tcp_info. */
 const TCP_INFO_LEAST_BYTES = 104;
 const SUBFLOW_DATA_BYTES = 16;
+const FULL_INFO_HEAD_BYTES = 40;
 const SOCKET_ADDRESS_BYTES = 128;
 const FLAG_FALLBACK = 1;
 const FLAG_REMOTE_KEY_RECEIVED = 2;

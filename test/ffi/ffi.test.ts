@@ -35,6 +35,20 @@ for (const { name, make } of providers) {
       closeAll(ffi, fds);
     });
 
+    test('a structure may point to memory that was allocated, which stays there', () => {
+      assert.ok(ffi);
+      const { fds, write } = openPipe(ffi);
+      const memory = ffi.allocate(100_000);
+      memory.bytes.fill(9);
+      write(fds[1], Uint8Array.of(1, 2, 3, 4, 5), 5);
+      // struct iovec { void *base; size_t length; }, where pointers have 64 bits.
+      const vector = new BigUint64Array([memory.address + 99_990n, 10n]);
+      const readv = ffi.call('readv', ['i32', 'bytes', 'i32']);
+      assert.equal(readv(fds[0], new Uint8Array(vector.buffer), 1), 5);
+      assert.deepEqual([...memory.bytes.subarray(99_989, 99_996)], [9, 1, 2, 3, 4, 5, 9]);
+      closeAll(ffi, fds);
+    });
+
     test('a symbol that does not exist is an error', () => {
       assert.throws(() => ffi?.call('no_such_function_anywhere', []));
     });

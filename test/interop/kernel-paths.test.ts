@@ -115,6 +115,36 @@ describe("the kernel's path manager", { skip, timeout: 120_000 }, () => {
     assert.equal(reason, 'closed by the kernel');
   });
 
+  test('MPTCP_FULL_INFO: the same as the older calls tell, and a subflow that comes back is another', async t => {
+    const { near, far } = joinedNamespaces(t);
+    near.mptcp('endpoint add 10.66.1.1 --device net1');
+    await echoServer(t, far);
+    const client = near.start(
+      t,
+      `const status = await import(${JSON.stringify(kernelEntry().replace('index', 'status'))});
+      ${CLIENT}
+      socket.on('subflow', () => {
+        const { info, subflows } = status.fullStatusOf(socket._handle.fd);
+        say({ total: info.subflowsTotal, subflows, parts: status.subflowsByParts(socket._handle.fd) });
+      });`,
+    );
+    interface Looked {
+      readonly total: number;
+      readonly subflows: { number?: number; local: unknown; remote: unknown; tcp: { mssBytes: number } }[];
+      readonly parts: { local: unknown; remote: unknown; tcp: { mssBytes: number } }[];
+    }
+    const first = (await client.next<{ subflow: Subflow }>()).subflow;
+    const { total, subflows, parts } = await client.next<Looked>();
+    assert.deepEqual([total, subflows.map(({ number }) => number)], [2, [1, 2]]);
+    const lasting = ({ local, remote, tcp }: Looked['parts'][0]) => ({ local, remote, mss: tcp.mssBytes });
+    assert.deepEqual(subflows.map(lasting), parts.map(lasting));
+    near.mptcp('endpoint flush');
+    assert.equal((await client.next<{ closed: Subflow }>()).closed.id, first.id);
+    near.mptcp('endpoint add 10.66.1.1 --device net1');
+    const { subflow } = await client.next<{ subflow: Subflow }>();
+    assert.deepEqual([first.id, subflow.id, subflow.local.address], [1, 2, '10.66.1.1']);
+  });
+
   test('ss shows the connection with both subflows, and to anybody the connection', async t => {
     const { near, far } = joinedNamespaces(t);
     near.mptcp('endpoint add 10.66.1.1 --backup');
