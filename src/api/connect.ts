@@ -7,6 +7,7 @@
 import type { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { chooseBackend } from './backend.ts';
+import { clientMade } from './diagnostics.ts';
 import { KernelServer } from './kernel-server.ts';
 import { KernelSocket } from './kernel-socket.ts';
 import type { MultipathStatus } from './multipath.ts';
@@ -74,9 +75,14 @@ export function connect(...args: readonly unknown[]): MultipathSocket {
   const { options, listener } = connectArguments(args);
   const { backend, reason } = chooseBackend(options);
   const ofStream = streamOptions(options);
-  if (backend === 'kernel') return new KernelSocket({ ...ofStream, reason }).connect(options, listener);
+  if (backend === 'kernel') {
+    const ofKernel = new KernelSocket({ ...ofStream, reason });
+    clientMade(ofKernel);
+    return ofKernel.connect(options, listener);
+  }
   // A second look at the options: our own stack may not have all that the kernel has.
   const socket = new Socket(ofStream, reason);
+  clientMade(socket);
   if (listener !== undefined) socket.once('connect', listener);
   return socket.connect({ ...options, backend: 'user' });
 }

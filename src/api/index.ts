@@ -21,6 +21,7 @@ export {
   type MultipathServer,
   type MultipathSocket,
 } from './connect.ts';
+export type { ConnectionMessage, FallbackMessage, SubflowMessage } from './diagnostics.ts';
 export { ERRORS, type ErrorCode, MptcpError } from './errors.ts';
 export { KernelServer } from './kernel-server.ts';
 export { KernelSocket, multipathOf } from './kernel-socket.ts';

@@ -19,6 +19,7 @@ import {
   type TcpHandle,
 } from '../kernel/index.ts';
 import { describeAddress } from './addresses.ts';
+import { connectionMade } from './diagnostics.ts';
 import { codeOf, MptcpError } from './errors.ts';
 import { KernelSocket } from './kernel-socket.ts';
 import { checkServerOptions, type ListenOptions, listenArguments, type ServerOptions } from './options.ts';
@@ -170,8 +171,9 @@ export class KernelServer extends NetServer {
     (socket as unknown as { server: object; _server: object }).server = this;
     (socket as unknown as { server: object; _server: object })._server = this;
     if (this.#options.pauseOnConnect === true) socket.pause();
+    connectionMade(socket, 'server');
     this.emit('connection', socket);
-    if (!socket.destroyed && !socket.isPaused()) socket.read(0);
+    socket.handedOut();
   }
 }
 

@@ -10,6 +10,13 @@ import { Socket as NetSocket } from 'node:net';
 import { addAbortSignal } from 'node:stream';
 import { adopt, beginCounting, newTcpHandle, type TcpHandle, unacknowledgedBytes } from '../kernel/index.ts';
 import { describeAddress } from './addresses.ts';
+import {
+  connectionMade,
+  fellBack,
+  subflowClosed,
+  subflowOpened,
+  subflowsAreObserved,
+} from './diagnostics.ts';
 import type { DialTarget } from './dial.ts';
 import { fallbackError, MptcpError } from './errors.ts';
 import { KernelDial } from './kernel-dial.ts';
@@ -139,21 +146,27 @@ export class KernelSocket extends NetSocket implements WatchClient {
 
   // What the watch tells.
 
+  /** Its server has handed it out. @internal */
+  handedOut(): void {
+    this.#watch?.begin();
+    if (!this.destroyed && !this.isPaused()) this.read(0);
+  }
+
   get followsSubflows(): boolean {
-    return this.listenerCount('subflow') + this.listenerCount('subflowclose') > 0;
+    return subflowsAreObserved() || this.listenerCount('subflow') + this.listenerCount('subflowclose') > 0;
   }
 
   fellBack(fallback: FallbackStatus): void {
     if (this.#required) this.destroy(fallbackError(fallback));
-    else this.emit('fallback', fallback);
+    else fellBack(this, fallback);
   }
 
   subflowOpened(subflow: SubflowStatus): void {
-    this.emit('subflow', subflow);
+    subflowOpened(this, subflow);
   }
 
   subflowClosed(subflow: SubflowStatus): void {
-    this.emit('subflowclose', subflow, 'closed by the kernel');
+    subflowClosed(this, subflow, 'closed by the kernel');
   }
 
   #resolve(options: ConnectOptions): void {
@@ -207,9 +220,12 @@ export class KernelSocket extends NetSocket implements WatchClient {
       this.destroy(fallbackError(watch.fallback));
       return;
     }
+    connectionMade(this, 'client');
     this.emit('connect');
     this.emit('ready');
-    if (watch.fallback !== null && !this.destroyed) this.emit('fallback', watch.fallback);
+    if (this.destroyed) return;
+    if (watch.fallback !== null) fellBack(this, watch.fallback);
+    watch.begin();
     if (!this.destroyed && !this.isPaused()) this.read(0);
   }
 

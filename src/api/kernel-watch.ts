@@ -2,8 +2,8 @@
 // fallback nor of subflows that come and go.
 //
 // Decides: when to look (when it is connected, at its first data, then every second, and whenever somebody
-// asks), what is said of the kernel's connection in the words of our own stack, and which id a subflow has: the
-// order in which the kernel made them or, where that is not told (before Linux 6.5), in which they were seen.
+// asks), what is said of the kernel's connection in the words of our own stack, and which id a subflow
+// has: the order in which the kernel made them or, where that is not told (before Linux 6.5), were seen.
 // Walk: api/kernel-socket owns one; src/kernel knows the calls.
 
 import { networkInterfaces } from 'node:os';
@@ -56,8 +56,8 @@ export class KernelWatch {
   });
   readonly #seen: Map<string, { readonly id: number; readonly name: string; last?: SubflowStatus }> =
     new Map();
-  /** Subflows that were told of; the first is the connection itself. */
-  readonly #told: Set<number> = new Set([0]);
+  /** Subflows that were told of. */
+  readonly #told: Set<number> = new Set();
   #nextId = 0;
   #fallback: FallbackStatus | null = null;
   #multipath: boolean;
@@ -85,9 +85,14 @@ export class KernelWatch {
 
   /** Looks from time to time from now on. */
   start(): void {
-    if (!this.#multipath) return;
+    if (this.#multipath) this.#alarm.set(LOOK_AGAIN_MS);
+  }
+
+  /** Looks for the first time when somebody may have heard of the connection. */
+  begin(): void {
     this.look();
-    this.#alarm.set(LOOK_AGAIN_MS);
+    // Who asks for subflows later is not told of the one that the connection began with.
+    this.#told.add(0);
   }
 
   /** Tells of what has changed since the last look. */

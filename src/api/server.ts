@@ -9,6 +9,7 @@ import { EventEmitter } from 'node:events';
 import type { Connection } from '../host/index.ts';
 import { type Listener, Ready } from '../host/index.ts';
 import { checkDevices, describeAddress, type LocalAddress } from './addresses.ts';
+import { connectionMade } from './diagnostics.ts';
 import type { EndpointOwner } from './driver.ts';
 import { codeOf, MptcpError } from './errors.ts';
 import { ListeningPorts } from './listening-ports.ts';
@@ -243,6 +244,7 @@ export class Server extends EventEmitter implements EndpointOwner {
       this.#emitCloseWhenIdle();
     });
     socket.adopt(session);
+    connectionMade(socket, 'server');
     this.emit('connection', socket);
     // What happened before anybody had accepted it.
     session.ready(connection.takeEvents());

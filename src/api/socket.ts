@@ -10,6 +10,7 @@ import { Ready } from '../host/index.ts';
 import type { PathOption } from './addresses.ts';
 import { Alarm, TurnEnd } from './clock.ts';
 import { Connector } from './connector.ts';
+import { connectionMade, fellBack, subflowClosed, subflowOpened } from './diagnostics.ts';
 import type { DialTarget } from './dial.ts';
 import { fallbackError, MptcpError } from './errors.ts';
 import { type MultipathStatus, multipathOf, noMultipath, subflowOf } from './multipath.ts';
@@ -267,8 +268,8 @@ export class Socket extends Duplex implements SessionClient {
 
   notice(notice: SubflowNotice): void {
     if (notice.type === 'fallback') this.#fellBack(notice);
-    else if (notice.type === 'subflow') this.emit('subflow', subflowOf(notice.subflow));
-    else this.emit('subflowclose', subflowOf(notice.subflow), notice.reason);
+    else if (notice.type === 'subflow') subflowOpened(this, subflowOf(notice.subflow));
+    else subflowClosed(this, subflowOf(notice.subflow), notice.reason);
   }
 
   /** Only an attempt to connect takes that for an answer. */
@@ -329,7 +330,7 @@ export class Socket extends Duplex implements SessionClient {
 
   #fellBack({ cause, seenBy }: NonNullable<MultipathStatus['fallback']>): void {
     if (this.#required) this.destroy(fallbackError({ cause }));
-    else this.emit('fallback', { cause, seenBy });
+    else fellBack(this, { cause, seenBy });
   }
 
   #applyOptions(options: ConnectOptions): void {
@@ -351,6 +352,7 @@ export class Socket extends Duplex implements SessionClient {
     this.#attach(session);
     const { active, fallback } = this.multipath;
     if (this.#required && !active) return void this.destroy(fallbackError(fallback));
+    connectionMade(this, 'client');
     this.emit('connect');
     this.emit('ready');
     if (this.destroyed) return;

@@ -18,7 +18,7 @@ export interface Foreign {
   readonly provider: 'node:ffi' | 'koffi';
   /** A function of the process by its symbol. Throws when there is no such symbol. */
   call(symbol: string, parameters: readonly ArgumentType[]): NativeFunction;
-  /** Memory that stays where it is while it is referenced, and its address, for structures that hold pointers. */
+  /** Memory that stays where it is, and its address: for structures that hold pointers. */
   allocate(bytes: number): Memory;
   /** errno of the last call; to be read before anything else happens. */
   errno(): number;

@@ -23,7 +23,7 @@ import {
 
 /** One subflow. */
 export interface KernelSubflow {
-  /** Which it is of those the connection has had, from 1; only where the kernel tells (Linux 6.5 and later). */
+  /** Which it is of those the connection has had, from 1; only Linux 6.5 and later tell. */
   readonly number?: number;
   readonly local: SocketEndpoint;
   readonly remote: SocketEndpoint;
@@ -56,7 +56,7 @@ export function subflowsOf(fd: number): readonly KernelSubflow[] {
   return fullStatusOf(fd)?.subflows ?? subflowsByParts(fd);
 }
 
-/** All in one call, in which nothing can change; undefined when the kernel cannot (before 6.5), or plain TCP. */
+/** All in one call, in which nothing can change; undefined when it cannot (before 6.5), or for plain TCP. */
 export function fullStatusOf(fd: number): (KernelStatus & { readonly multipath: true }) | undefined {
   full ??= new FullInfoCall();
   for (;;) {
