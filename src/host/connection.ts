@@ -91,6 +91,12 @@ export class Connection implements MultipathOwner, HeapItem {
     return this.isClosed;
   }
 
+  /** Multipath TCP is in use, and the peer has shown that it has our key (RFC 8684 §3.1). */
+  get isFullyEstablished(): boolean {
+    const side = this.multipathSide;
+    return side !== null && side.plain === null && side.confirmed;
+  }
+
   get readableBytes(): number {
     return this.stream.readableBytes;
   }

@@ -63,10 +63,10 @@ function overlap(a: Binding, b: Binding): boolean {
   return a.words === null || b.words === null || isSame(a.words, b.words);
 }
 
-/** Both say SO_REUSEPORT, or both say SO_REUSEADDR and neither listens. */
-function mayShare(a: Binding, b: Binding): boolean {
-  if (a.reusePort && b.reusePort) return true;
-  return a.reuseAddress && b.reuseAddress && !a.isListening && !b.isListening;
+/** Both say SO_REUSEPORT, or both say SO_REUSEADDR and the one there already does not listen. */
+function mayShare(wanted: Binding, other: Binding): boolean {
+  if (wanted.reusePort && other.reusePort) return true;
+  return wanted.reuseAddress && other.reuseAddress && !other.isListening;
 }
 
 function isSame(a: Int32Array, b: Int32Array): boolean {

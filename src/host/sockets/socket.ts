@@ -31,6 +31,8 @@ export class Socket implements Binding {
   private listener: Listener | null = null;
   /** SO_ERROR has been read, or returned by a call. */
   private errorTaken = false;
+  /** A pending error without a connection. */
+  private leftError = 0;
   /** Bits of SHUTDOWN that this end has set. */
   private shut = 0;
   private boundWords: Int32Array | null = null;
@@ -169,11 +171,11 @@ export class Socket implements Binding {
     if (this.phase === Phase.CLOSED) return -errno.EBADF;
     // Urgent data has no place in Multipath TCP, and RFC 9293 SHLD-13 advises against it everywhere.
     if ((flags & constants.MSG_OOB) !== 0) return -errno.EOPNOTSUPP;
-    const connection = this.stream;
-    if (connection === null) return -errno.EPIPE;
     const error = this.takeError();
     if (error !== 0) return -error;
-    if ((this.shutdownBits & SEND_SHUTDOWN) !== 0) return -errno.EPIPE;
+    const connection = this.stream;
+    if (connection === null) return -errno.EPIPE;
+    if (connection.closed || (this.shutdownBits & SEND_SHUTDOWN) !== 0) return -errno.EPIPE;
     if (!connection.connected) return -errno.EAGAIN;
     if (length <= 0) return 0;
     const taken = connection.write(bytes, offset, length, now);
@@ -194,16 +196,16 @@ export class Socket implements Binding {
     if ((flags & constants.MSG_OOB) !== 0) return this.multipath ? -errno.EOPNOTSUPP : -errno.EINVAL;
     if ((flags & constants.MSG_ERRQUEUE) !== 0) return -errno.EAGAIN;
     const connection = this.stream;
-    if (connection === null) return (this.shut & RCV_SHUTDOWN) !== 0 ? 0 : -errno.ENOTCONN;
-    if (connection.readableBytes > 0) {
+    if (connection !== null && connection.readableBytes > 0) {
       return (flags & constants.MSG_PEEK) !== 0
         ? connection.peek(into, offset, length)
         : connection.read(into, offset, length, now);
     }
-    if (connection.peerFinished) return 0;
+    if (connection?.peerFinished) return 0;
     const error = this.takeError();
     if (error !== 0) return -error;
-    return (this.shutdownBits & RCV_SHUTDOWN) !== 0 ? 0 : -errno.EAGAIN;
+    if ((this.shutdownBits & RCV_SHUTDOWN) !== 0) return 0;
+    return this.isOpen ? -errno.EAGAIN : -errno.ENOTCONN;
   }
 
   /** shutdown(2). On a socket that never connected: ENOTCONN, and shut nevertheless, as in Linux. */
@@ -224,8 +226,9 @@ export class Socket implements Binding {
       return -errno.ENOTCONN;
     }
     if (!connection.connected) {
-      // The attempt is given up, and the socket may connect elsewhere.
+      // The attempt is given up, and the socket may connect elsewhere. Linux's TCP leaves an error, MPTCP none.
       this.disconnect(now);
+      if (!this.multipath) this.leftError = errno.ECONNRESET;
       return 0;
     }
     if (this.phase === Phase.CONNECTING) this.phase = Phase.CONNECTED;
@@ -264,8 +267,7 @@ export class Socket implements Binding {
     if ((shut & RCV_SHUTDOWN) !== 0) bits |= constants.POLLIN | constants.POLLRDHUP;
     if (isClosed || connection.connected) {
       if (connection !== null && connection.readableBytes >= this.settings.rcvLowat) bits |= constants.POLLIN;
-      if ((shut & SEND_SHUTDOWN) !== 0 || connection === null || hasRoom(connection))
-        bits |= constants.POLLOUT;
+      if (isClosed || (shut & SEND_SHUTDOWN) !== 0 || hasRoom(connection)) bits |= constants.POLLOUT;
     }
     if (this.pendingError !== 0) bits |= constants.POLLERR;
     return bits;
@@ -305,6 +307,7 @@ export class Socket implements Binding {
   takeError(): number {
     const error = this.pendingError;
     if (error !== 0) this.errorTaken = true;
+    this.leftError = 0;
     return error;
   }
 
@@ -317,7 +320,8 @@ export class Socket implements Binding {
 
   private get pendingError(): number {
     const connection = this.stream;
-    if (connection === null || this.errorTaken || !connection.closed) return 0;
+    if (connection === null) return this.leftError;
+    if (this.errorTaken || !connection.closed) return 0;
     const error = errnoOf(connection.error);
     // A reset that comes after the peer's FIN is no surprise: Linux calls it EPIPE.
     const expected = error === errno.ECONNRESET && connection.peerFinished;
@@ -328,8 +332,11 @@ export class Socket implements Binding {
   private get shutdownBits(): number {
     const connection = this.stream;
     if (connection === null) return this.shut;
-    if (connection.closed) return BOTH_SHUTDOWN;
-    return connection.peerFinished ? this.shut | RCV_SHUTDOWN : this.shut;
+    const bits = connection.peerFinished ? this.shut | RCV_SHUTDOWN : this.shut;
+    if (!connection.closed) return bits;
+    // Linux's MPTCP passes the error of an only subflow on, and the end of the connection not.
+    const ofSubflow = this.multipath && connection.error !== null && !connection.isFullyEstablished;
+    return ofSubflow ? bits : BOTH_SHUTDOWN;
   }
 
   private get isBoundToIpv4(): boolean {
@@ -421,6 +428,7 @@ export class Socket implements Binding {
     if (connection.closed && connection.error === 'EADDRINUSE') return -errno.EADDRNOTAVAIL;
     this.stream = connection;
     this.errorTaken = false;
+    this.leftError = 0;
     connection.userData = this;
     connection.reuseAddress = this.settings.reuseAddress;
     this.phase = Phase.CONNECTING;
