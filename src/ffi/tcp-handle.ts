@@ -19,6 +19,8 @@ export interface TcpHandle {
   bind6(address: string, port: number, flags: number): number;
   listen(backlog: number): number;
   getsockname(into: object): number;
+  /** A number for what it was made for, a socket or a server. */
+  getProviderType(): number;
   getpeername(into: object): number;
   close(): void;
   ref(): void;

@@ -58,6 +58,15 @@ export function duplicate(fd: number): number {
   return checked(calls().fcntl(fd, F_DUPFD_CLOEXEC, 0), 'fcntl');
 }
 
+/** Puts a socket in the place of another one, which is closed; the first number is then no longer one. */
+export function replace(fd: number, inPlaceOf: number): void {
+  try {
+    checked(calls().dup3(fd, inPlaceOf, SOCK_CLOEXEC), 'dup3');
+  } finally {
+    closeSync(fd);
+  }
+}
+
 /** Sends everything of this socket out by one device; before it connects. */
 export function bindToDevice(fd: number, device: string): void {
   const name = new TextEncoder().encode(`${device}\0`);
@@ -107,6 +116,7 @@ interface Calls {
   readonly ffi: Foreign;
   readonly socket: NativeFunction;
   readonly fcntl: NativeFunction;
+  readonly dup3: NativeFunction;
   readonly setsockopt: NativeFunction;
   readonly getsockopt: NativeFunction;
   readonly ioctl: NativeFunction;
@@ -119,6 +129,7 @@ function calls(): Calls {
     ffi,
     socket: ffi.call('socket', ['i32', 'i32', 'i32']),
     fcntl: ffi.call('fcntl', ['i32', 'i32', 'i32']),
+    dup3: ffi.call('dup3', ['i32', 'i32', 'i32']),
     setsockopt: ffi.call('setsockopt', ['i32', 'i32', 'i32', 'bytes', 'u32']),
     getsockopt: ffi.call('getsockopt', ['i32', 'i32', 'i32', 'bytes', 'bytes']),
     ioctl: ffi.call('ioctl', ['i32', 'size', 'bytes']),

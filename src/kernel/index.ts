@@ -20,6 +20,7 @@ export {
   impediment,
   isMultipath,
   openStream,
+  replace,
   reusePort,
   type StreamOptions,
   systemError,

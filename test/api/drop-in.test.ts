@@ -1,13 +1,11 @@
 // The ways in for programs that are not written for this package: agents, the connector of undici, the dispatcher of
-// fetch, over every backend there is; and `--import mptcp/register` for a program that knows nothing.
+// fetch, over every backend there is.
 
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import * as http from 'node:http';
 import * as https from 'node:https';
 import { describe, type TestContext, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { Destinations } from '../../src/api/destinations.ts';
 import {
   type CarrierOptions,
@@ -100,70 +98,6 @@ for (const backend of ['user', 'kernel'] as const) {
     });
   });
 }
-
-describe('mptcp/register', { skip: noKernel }, () => {
-  const register: string = fileURLToPath(new URL('../../src/api/register.js', import.meta.url));
-  const api: string = fileURLToPath(new URL('../../src/api/index.js', import.meta.url));
-
-  /** An ordinary program: a server, a client by name and a fetch; prints what its sockets are. */
-  const program = `
-    import http from 'node:http';
-    import net from 'node:net';
-    import { multipathOf } from ${JSON.stringify(api)};
-    const seen = {};
-    const server = http.createServer((request, response) => {
-      seen[request.url] = multipathOf(request.socket).active;
-      response.end('x');
-    });
-    await new Promise(resolve => server.listen(0, '127.0.0.1', resolve));
-    const { port } = server.address();
-    await (await fetch('http://127.0.0.1:' + port + '/fetch')).text();
-    await new Promise(resolve => http.get({ port, host: 'localhost', path: '/get', autoSelectFamily: true,
-      lookup: (_host, _options, callback) => callback(null,
-        [{ address: '::1', family: 6 }, { address: '127.0.0.1', family: 4 }]) },
-      response => response.resume().on('end', resolve)));
-    const client = net.connect(port, '127.0.0.1');
-    await new Promise(resolve => client.once('connect', resolve));
-    seen.client = multipathOf(client).active;
-    client.destroy();
-    server.close();
-    server.closeAllConnections();
-    console.log(JSON.stringify(seen));`;
-
-  function run(env: Record<string, string>): { stdout: string; stderr: string; status: number | null } {
-    const flags = ['--no-warnings', '--import', register, '--input-type=module', '-e', program];
-    return spawnSync(process.execPath, flags, {
-      env: { ...process.env, ...env },
-      encoding: 'utf8',
-      timeout: 30_000,
-    });
-  }
-
-  test('every socket of an ordinary program, and one line that says so', () => {
-    const { stdout, stderr, status } = run({});
-    assert.match(stderr, /^mptcp\/register: TCP sockets are Multipath TCP of the kernel \(Linux [^\n]+\)\n$/);
-    assert.deepEqual(JSON.parse(stdout), { '/fetch': true, '/get': true, client: true });
-    assert.equal(status, 0);
-  });
-
-  test('but those that are denied', () => {
-    const { stdout, stderr } = run({ MPTCP_DENY: '127.0.0.0/8, [::1]:5432' });
-    assert.match(stderr, /TCP sockets but 127\.0\.0\.0\/8, \[::1\]:5432 are Multipath TCP/);
-    assert.deepEqual(JSON.parse(stdout), { '/fetch': false, '/get': false, client: false });
-  });
-
-  test('only those that are allowed', () => {
-    const { stdout, stderr } = run({ MPTCP_ALLOW: '10.0.0.0/8' });
-    assert.match(stderr, /TCP sockets of 10\.0\.0\.0\/8 are Multipath TCP/);
-    assert.deepEqual(JSON.parse(stdout), { '/fetch': false, '/get': false, client: false });
-  });
-
-  test('a list that makes no sense ends the program before it begins', () => {
-    const { stderr, stdout, status } = run({ MPTCP_DENY: 'localhost' });
-    assert.match(stderr, /"localhost" in MPTCP_DENY is no address, network or port/);
-    assert.deepEqual([stdout, status], ['', 1]);
-  });
-});
 
 test('lists of destinations', () => {
   const list = Destinations.parse('10.0.0.0/8, 192.0.2.1:443 :5432,2001:db8::/32 [fd00::1]:80', 'LIST');
