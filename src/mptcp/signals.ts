@@ -6,8 +6,9 @@
 import { Mp, optionFits, parseAddress, type Segment } from '../wire/index.ts';
 import type { MultipathConnection } from './connection.ts';
 import { addAddrHmac } from './keys.ts';
-import type { Subflow } from './subflow.ts';
+import { Stage, type Subflow } from './subflow.ts';
 import { probeForRemoval } from './subflow-life.ts';
+import { hasAlternative } from './suspicion.ts';
 
 /** An address of ours that the peer should know (soft state until echoed). */
 interface Announcement {
@@ -62,7 +63,7 @@ export class Signals {
   }
 
   remove(id: number): void {
-    this.removals.push(id);
+    if (!this.removals.includes(id)) this.removals.push(id);
     const i = this.announcements.findIndex(a => a.id === id);
     if (i >= 0) this.announcements.splice(i, 1);
   }
@@ -152,6 +153,8 @@ export function addSignal(subflow: Subflow, segment: Segment, now: number): void
       connection.env.counters.MPPrioTx++;
     }
   }
+  // What a silent path takes along may be lost.
+  if (subflow.stage === Stage.SUSPECT && hasAlternative(subflow)) return;
   connection.signals.put(connection, segment, now);
 }
 

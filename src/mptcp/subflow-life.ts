@@ -170,6 +170,7 @@ export function replaced(subflow: Subflow, now: number): void {
 export function probeForRemoval(connection: MultipathConnection, subflow: Subflow, now: number): void {
   if (connection.subflows.some(s => s !== subflow && s.stage === Stage.ACTIVE)) suspect(subflow, now);
   subflow.tcb.probePending = true;
+  subflow.tellMs = Infinity;
   subflow.removeMs = now + Math.max(subflow.tcb.rtt.rtoMs, 1000);
 }
 

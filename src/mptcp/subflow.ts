@@ -129,6 +129,10 @@ export class Subflow implements Extension, Path {
   /** When the flight now outstanding began. */
   flightMs = 0;
   suspectSinceMs = 0;
+  /** While suspect: the next probe, and when the peer is told of the silence (Infinity: not). */
+  probeMs: number = Infinity;
+  tellMs: number = Infinity;
+  tellsLeft = 0;
   /** After REMOVE_ADDR: when an unanswered keepalive ends it (RFC 8684 §3.4.2). */
   removeMs: number = Infinity;
   bytesReinjected = 0;

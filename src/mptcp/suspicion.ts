@@ -1,8 +1,8 @@
 // Decides when a path is taken for silent, and what happens then: its unacknowledged bytes go to another path
 // at once, not a retransmission timeout later, and it is probed until it answers (RFC 8684 §3.3.6 leaves the
-// policy open).
-// Before: mptcp/send watches, mptcp/timers expires. After: reinjection in mptcp/send; mptcp/options-in
-// reports life.
+// policy open). A client tells its peer, on a path that works, when the probe stays unanswered, too.
+// Before: mptcp/send watches, mptcp/timers expires. After: reinjection in mptcp/send, mptcp/signals;
+// mptcp/options-in reports life.
 
 import { Timer } from '../tcp/index.ts';
 import type { Segment } from '../wire/index.ts';
@@ -26,9 +26,12 @@ export function watch(subflow: Subflow, now: number): void {
 /** How long an answer may take: the round trip, its variation, and the peer's delayed acknowledgement. */
 function patienceMs(subflow: Subflow): number {
   const rtt = subflow.tcb.rtt;
-  const slackMs = subflow.connection.env.config.suspectSlackMs;
   if (rtt.srttMs === 0) return rtt.rtoMs;
-  return rtt.srttMs + Math.max(4 * rtt.rttVarMs, rtt.srttMs / 2) + slackMs;
+  return roundTripMs(subflow) + subflow.connection.env.config.suspectSlackMs;
+}
+
+function roundTripMs({ tcb: { rtt } }: Subflow): number {
+  return rtt.srttMs + Math.max(4 * rtt.rttVarMs, rtt.srttMs / 2);
 }
 
 /** The deadline passed: stop using the path, send its bytes elsewhere, probe it. */
@@ -47,8 +50,16 @@ export function suspect(subflow: Subflow, now: number): void {
     tcb.deadlines[Timer.RETRANSMIT] = Math.min(tcb.deadlines[Timer.RETRANSMIT], now + tcb.rtoCapMs);
     tcb.tlpPending = true;
   }
-  subflow.suspectMs = now + connection.env.config.suspectProbeMs;
+  subflow.probeMs = now + connection.env.config.suspectProbeMs;
+  subflow.tellMs = connection.client ? now + probePatienceMs(subflow) : Infinity;
+  subflow.tellsLeft = TELLS;
+  subflow.suspectMs = Math.min(subflow.probeMs, subflow.tellMs);
   connection.reinjectFrom(subflow);
+}
+
+/** How long the answer to a probe may take: what it repeats is acknowledged without delay (RFC 9293). */
+function probePatienceMs(subflow: Subflow): number {
+  return roundTripMs(subflow) + subflow.connection.env.config.suspectSlackMs / 2;
 }
 
 /**
@@ -58,13 +69,45 @@ export function suspect(subflow: Subflow, now: number): void {
 export function probeSuspected(subflow: Subflow, now: number): void {
   const { tcb, connection } = subflow;
   const { suspectProbeMs, dataTimeoutMs } = connection.env.config;
+  if (subflow.tellMs <= now) tellPeer(subflow, now);
+  subflow.suspectMs = Math.min(subflow.probeMs, subflow.tellMs);
+  if (subflow.probeMs > now) return;
   if (now - subflow.suspectSinceMs >= dataTimeoutMs) {
     const text = 'silent for too long';
     subflow.reset({ reason: ResetReason.PERFORMANCE, text, transient: true }, now);
     return;
   }
   if (tcb.sndUna === tcb.sndNxt) tcb.probePending = true;
-  subflow.suspectMs = now + suspectProbeMs;
+  subflow.probeMs = now + suspectProbeMs;
+  subflow.suspectMs = Math.min(subflow.probeMs, subflow.tellMs);
+}
+
+/**
+ * The peer may answer on the path that is silent, and would notice by its retransmission timeout only: Linux
+ * does. It is told on a path that was heard since, with REMOVE_ADDR; MP_PRIO speaks of the subflow it is on.
+ */
+function tellPeer(subflow: Subflow, now: number): void {
+  const { connection, suspectSinceMs } = subflow;
+  const { suspectProbeMs } = connection.env.config;
+  const others = connection.subflows.filter(other => other.stage !== Stage.SUSPECT);
+  // The address is not ours to take away while something else goes by it.
+  if (others.some(other => other.localAddressId === subflow.localAddressId)) {
+    subflow.tellMs = Infinity;
+    return;
+  }
+  const heard = ({ stage, tcb }: Subflow): boolean =>
+    stage === Stage.ACTIVE && tcb.lastReceivedMs >= suspectSinceMs;
+  if (!others.some(heard)) {
+    subflow.tellMs = now + Math.min(probePatienceMs(subflow), suspectProbeMs);
+    return;
+  }
+  // RFC 8684 §3.4.2: "A host MAY also choose to announce that a valid IP address should not be used any
+  // longer".
+  // DEVIATION: our end of the subflow is not reset with it. A peer that asks before it removes (§3.4.2) may
+  // find it alive; one that does not ask answers our next probe with a reset.
+  connection.signals.remove(subflow.localAddressId);
+  subflow.tellsLeft--;
+  subflow.tellMs = subflow.tellsLeft > 0 ? now + suspectProbeMs : Infinity;
 }
 
 /**
@@ -97,3 +140,6 @@ export function hasAlternative(subflow: Subflow): boolean {
   }
   return false;
 }
+
+/** REMOVE_ADDR is not acknowledged: so often it is said while the path stays silent. */
+const TELLS = 3;

@@ -89,11 +89,21 @@ for (const { title, role, over } of VARIANTS) {
   });
 }
 
-for (const lost of [0, 1]) {
+/** Between two kernels it takes 404 ms with the second subflow active, 812 ms with a backup. */
+for (const { lost, backup } of [
+  { lost: 0, backup: false },
+  { lost: 1, backup: false },
+  { lost: 0, backup: true },
+]) {
+  const which = `${lost === 0 ? 'the first' : 'the second'} path dies, the other a${backup ? ' backup' : 'ctive'}`;
   describe('requests and responses each 100 ms, our client', { skip }, () => {
-    test(`${lost === 0 ? 'the first' : 'the second'} path dies: no gap as long as between two kernels, 404 ms`, () =>
+    test(`${which}: no response takes longer than 250 ms`, () =>
       withBed(twoPaths, async bed => {
         const pair = await twoSubflows(bed, 'our client', true);
+        if (backup) {
+          pair.flow.setBackup(pair.flow.multipath().subflows[1].id, true);
+          await eventually(() => pair.flow.multipath().subflows[1].backup);
+        }
         const echo = pair.socket.echo().catch(() => {});
         const worst = { before: 0, after: 0 };
         for (let i = 0; i < 20; i++) {
@@ -105,7 +115,7 @@ for (const lost of [0, 1]) {
           worst[part] = Math.max(worst[part], tookMs);
           await new Promise(resolve => setTimeout(resolve, Math.max(0, 100 - tookMs)));
         }
-        assert.ok(worst.after < 404, `worst gap ${worst.after.toFixed(0)} ms`);
+        assert.ok(worst.after <= 250, `worst gap ${worst.after.toFixed(0)} ms`);
         pair.flow.shutdown();
         await echo;
       }));
