@@ -23,6 +23,7 @@ import { abandon, abortConnection, type Fastclose, fastcloseTimeout } from './cl
 import type { MptcpConfig } from './config.ts';
 import { dataTimeout, startOrphanTimer } from './data-level.ts';
 import { DataSequence } from './data-sequence.ts';
+import { Expectation } from './expectation.ts';
 import { type Key, keyFrom } from './keys.ts';
 import type { FallbackInfo, MultipathInfo, MultipathOwner, PathOptions } from './observation.ts';
 import { PathManager } from './paths/path-manager.ts';
@@ -44,6 +45,7 @@ export class MultipathConnection implements ByteStream {
   readonly paths: PathManager;
   readonly signals: Signals = new Signals();
   readonly coupling: Coupling = new Coupling();
+  readonly expectation: Expectation = new Expectation();
 
   // Keys (RFC 8684 §3.1).
   readonly localKey: Key;

@@ -31,6 +31,7 @@ export function placePayload(
     else map.release(subflow.tcb.rcvNxt);
     return;
   }
+  connection.expectation.voice = subflow;
   if (connection.checksum) {
     if (!stageUnverified(subflow, ssn, bytes, offset, length, now)) return;
     if (!placeStaged(subflow, ssn, ssn + length, now)) return;

@@ -139,6 +139,7 @@ function sendNew(
   if (length === 0) return 0;
   const dsn = connection.dataNxt;
   connection.dataNxt += length;
+  connection.expectation.asked(now);
   return sendMapped(connection, subflow, dsn, length, connection.dataNxt === end, out, offset, now);
 }
 

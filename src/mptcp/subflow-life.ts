@@ -8,7 +8,7 @@ import { unmappedTimeout } from './fallback.ts';
 import { raceWon } from './race.ts';
 import { ResetReason } from './reset-reason.ts';
 import { Stage, type Subflow } from './subflow.ts';
-import { probeSuspected, suspect } from './suspicion.ts';
+import { probeSuspected, silence, suspect } from './suspicion.ts';
 
 const SUBFLOW_KEEPALIVE_INTERVAL_MS = 2_000;
 const SUBFLOW_KEEPALIVE_PROBES = 5;
@@ -178,6 +178,7 @@ export function probeForRemoval(connection: MultipathConnection, subflow: Subflo
 export function drop(connection: MultipathConnection, subflow: Subflow): void {
   subflow.stage = Stage.CLOSED;
   subflow.suspectMs = Infinity;
+  if (connection.expectation.voice === subflow) connection.expectation.voice = null;
   const i = connection.subflows.indexOf(subflow);
   if (i < 0) return;
   connection.subflows.splice(i, 1);
@@ -213,8 +214,7 @@ export function expireSubflow(connection: MultipathConnection, subflow: Subflow,
   if (subflow.suspectMs <= now && subflow.stage === Stage.SUSPECT) {
     probeSuspected(subflow, now);
   } else if (subflow.suspectMs <= now) {
-    suspect(subflow, now);
-    connection.paths.subflowSuspect(subflow, now);
+    silence(subflow, now);
   }
   if (subflow.removeMs <= now) {
     subflow.removeMs = Infinity;

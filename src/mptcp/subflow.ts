@@ -129,6 +129,8 @@ export class Subflow implements Extension, Path {
   /** When the flight now outstanding began. */
   flightMs = 0;
   suspectSinceMs = 0;
+  /** Another path has to be heard since then, before this one is taken away for its silence. */
+  silentSinceMs = 0;
   /** While suspect: the next probe, and when the peer is told of the silence (Infinity: not). */
   probeMs: number = Infinity;
   tellMs: number = Infinity;

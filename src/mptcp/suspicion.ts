@@ -13,14 +13,48 @@ import { Stage, type Subflow } from './subflow.ts';
 export function watch(subflow: Subflow, now: number): void {
   const tcb = subflow.tcb;
   if (subflow.stage === Stage.SUSPECT) return;
-  if (subflow.stage !== Stage.ACTIVE || tcb.sndUna === tcb.sndNxt || !hasAlternative(subflow)) {
+  if (subflow.stage !== Stage.ACTIVE || !hasAlternative(subflow)) {
     subflow.suspectMs = Infinity;
+    return;
+  }
+  if (tcb.sndUna === tcb.sndNxt) {
+    subflow.suspectMs = watchIdle(subflow);
     return;
   }
   // Not what was heard last: a path may be dead in one direction, and the peer's own data tells nothing of
   // ours.
   const since = Math.max(tcb.progressMs, subflow.flightMs);
   subflow.suspectMs = Math.max(since + patienceMs(subflow), now);
+}
+
+/** With nothing of ours in flight: when the peer's silence is looked into, and when it is suspicious. */
+function watchIdle(subflow: Subflow): number {
+  const { expectation, client } = subflow.connection;
+  if (!client || !expectation.isAwaited(subflow)) return Infinity;
+  if (expectation.isProbed) return expectation.probedMs + probePatienceMs(subflow);
+  // Linux answers two probes in half a second with one acknowledgement (tcp_invalid_ratelimit).
+  return Math.max(expectation.askedMs + patienceMs(subflow), expectation.probedMs + LEAST_PROBE_INTERVAL_MS);
+}
+
+/** The deadline passed: nothing was heard for longer than there is reason for. */
+export function silence(subflow: Subflow, now: number): void {
+  const { tcb, connection } = subflow;
+  const { expectation } = connection;
+  const idle = tcb.sndUna === tcb.sndNxt;
+  if (idle && !expectation.isProbed) {
+    expectation.probedMs = now;
+    tcb.probePending = true;
+    subflow.suspectMs = now + probePatienceMs(subflow);
+    return;
+  }
+  suspect(subflow, now);
+  if (idle && expectation.isAwaited(subflow)) {
+    // It has been probed already.
+    subflow.tellMs = now;
+    subflow.silentSinceMs = expectation.askedMs;
+    subflow.suspectMs = now;
+  }
+  connection.paths.subflowSuspect(subflow, now);
 }
 
 /** How long an answer may take: the round trip, its variation, and the peer's delayed acknowledgement. */
@@ -34,7 +68,7 @@ function roundTripMs({ tcb: { rtt } }: Subflow): number {
   return rtt.srttMs + Math.max(4 * rtt.rttVarMs, rtt.srttMs / 2);
 }
 
-/** The deadline passed: stop using the path, send its bytes elsewhere, probe it. */
+/** Stop using the path, send its bytes elsewhere, probe it. */
 export function suspect(subflow: Subflow, now: number): void {
   const connection = subflow.connection;
   const tcb = subflow.tcb;
@@ -42,7 +76,7 @@ export function suspect(subflow: Subflow, now: number): void {
   if (!hasAlternative(subflow)) return;
   connection.env.counters.SubflowStale++;
   subflow.stage = Stage.SUSPECT;
-  subflow.suspectSinceMs = now;
+  subflow.suspectSinceMs = subflow.silentSinceMs = now;
   tcb.rtoCapMs = connection.env.config.suspectProbeMs;
   if (tcb.sndUna === tcb.sndNxt) {
     tcb.probePending = true;
@@ -87,7 +121,7 @@ export function probeSuspected(subflow: Subflow, now: number): void {
  * does. It is told on a path that was heard since, with REMOVE_ADDR; MP_PRIO speaks of the subflow it is on.
  */
 function tellPeer(subflow: Subflow, now: number): void {
-  const { connection, suspectSinceMs } = subflow;
+  const { connection, silentSinceMs } = subflow;
   const { suspectProbeMs } = connection.env.config;
   const others = connection.subflows.filter(other => other.stage !== Stage.SUSPECT);
   // The address is not ours to take away while something else goes by it.
@@ -96,7 +130,7 @@ function tellPeer(subflow: Subflow, now: number): void {
     return;
   }
   const heard = ({ stage, tcb }: Subflow): boolean =>
-    stage === Stage.ACTIVE && tcb.lastReceivedMs >= suspectSinceMs;
+    stage === Stage.ACTIVE && tcb.lastReceivedMs >= silentSinceMs;
   if (!others.some(heard)) {
     subflow.tellMs = now + Math.min(probePatienceMs(subflow), suspectProbeMs);
     return;
@@ -143,3 +177,4 @@ export function hasAlternative(subflow: Subflow): boolean {
 
 /** REMOVE_ADDR is not acknowledged: so often it is said while the path stays silent. */
 const TELLS = 3;
+const LEAST_PROBE_INTERVAL_MS = 1000;

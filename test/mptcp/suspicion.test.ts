@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Scheduler } from '../../src/mptcp/index.ts';
 import { Mp, type Segment } from '../../src/wire/index.ts';
 import { bytesOf, has, hasData, isSyn, type Packet, World, type WorldOptions } from './world.ts';
 
@@ -44,6 +45,12 @@ function darken(world: World): { on: boolean } {
   return state;
 }
 
+/** The server sends on its first subflow while that is alive to it, as Linux does with empty queues. */
+function preferFirst(world: World): void {
+  const { multipathSide } = world.server.connection as unknown as { multipathSide: { scheduler: Scheduler } };
+  multipathSide.scheduler = { name: 'first', pick: paths => paths.find(path => path.usable) ?? null };
+}
+
 for (const backup of [false, true]) {
   const what = backup ? 'a backup' : 'a second path';
   test(`the first path dies: with ${what} the response is there before the peer's retransmission timeout`, () => {
@@ -56,6 +63,34 @@ for (const backup of [false, true]) {
     world.finish();
   });
 }
+
+test('the peer answers on another path than we ask on, and that one dies', () => {
+  const world = lan({ server: PATIENT, delays: [3, 0.1] });
+  const answers = (): Packet[] => world.packets('server', segment => hasData(segment));
+  preferFirst(world);
+  exchange(world);
+  assert.equal(answers().at(-1)?.path, 0);
+  assert.equal(world.packets('client', segment => hasData(segment)).at(-1)?.path, 1);
+  darken(world);
+  const took = Array.from({ length: 10 }, () => exchange(world));
+  assert.ok(Math.max(...took) < 150, `${Math.max(...took)} ms`);
+  world.finish();
+});
+
+test('a peer that takes its time to answer is asked once a second whether its path is alive, and keeps it', () => {
+  const world = lan({ server: PATIENT, delays: [3, 0.1] });
+  preferFirst(world);
+  exchange(world);
+  const before = world.log.length;
+  for (let i = 0; i < 50; i++) {
+    world.client.send(bytesOf(1000), world.now);
+    world.run(100);
+  }
+  const sent = world.log.slice(before).filter(({ from, path }) => from === 'client' && path === 0);
+  assert.ok(sent.length >= 4 && sent.length <= 6, `${sent.length} packets in 5 s`);
+  assert.equal(world.packets('client', isRemoval).length, 0);
+  assert.equal(world.active('client'), 2);
+});
 
 test('the path comes back: it is used again, and a second death is no slower than the first', () => {
   const world = lan({ server: PATIENT });
