@@ -8,6 +8,9 @@ export interface Config extends MptcpConfig {
   maxHalfOpen: number;
   /** Connections waiting to be accepted, unless `listen` says otherwise (Linux: somaxconn). */
   backlog: number;
+  /** What SO_RCVBUF and SO_SNDBUF may ask for, in bytes (Linux: rmem_max, wmem_max). */
+  maxReceiveBufferBytes: number;
+  maxSendBufferBytes: number;
   /** Resets answered to segments of unknown connections, per second. */
   rstPerSecond: number;
   /** Ephemeral ports (Linux: ip_local_port_range). */
@@ -19,6 +22,9 @@ export const DEFAULT_CONFIG: Config = {
   ...MPTCP_DEFAULTS,
   maxHalfOpen: 1024,
   backlog: 511,
+  // DEVIATION (Linux: 208 KiB): memory is taken only as bytes come.
+  maxReceiveBufferBytes: 4 * 1024 * 1024,
+  maxSendBufferBytes: 4 * 1024 * 1024,
   rstPerSecond: 100,
   ephemeralFirst: 32_768,
   ephemeralLast: 60_999,

@@ -12,7 +12,7 @@ import type {
   Notice,
   PathOptions,
 } from '../mptcp/index.ts';
-import { removePath } from '../mptcp/index.ts';
+import { changeController, removePath } from '../mptcp/index.ts';
 import {
   type ByteStream,
   type CloseReason,
@@ -26,7 +26,7 @@ import { type Config, mergeConfig } from './config.ts';
 import type { HeapItem } from './deadline-heap.ts';
 import type { Host } from './host.ts';
 import type { Listener } from './listener.ts';
-import { plainSubflowInfo } from './plain.ts';
+import { plainSubflowInfo, tcbOf } from './plain.ts';
 
 export interface Endpoint {
   readonly address: string;
@@ -42,6 +42,8 @@ export class Connection implements MultipathOwner, HeapItem {
   /** One sentence about `error`. */
   errorReason = '';
   heapIndex = -1;
+  /** Until then it is not handed out without data (TCP_DEFER_ACCEPT). */
+  deferMs: number = Infinity;
   deadlineMs: number = Infinity;
   /** Queued for transmission / in the ready queue (host). */
   dirty = false;
@@ -180,9 +182,49 @@ export class Connection implements MultipathOwner, HeapItem {
     this.env.config = { ...this.env.config, userTimeoutMs: ms };
   }
 
-  /** Changes the configuration of this connection; what is fixed when it opens stays as it was. */
+  /**
+   * Changes the configuration of this connection: timeouts, limits, buffers and the congestion controller at
+   * once; what is agreed in the handshake stays as it was.
+   */
   configure(overrides: Partial<Config>): void {
-    this.env.config = mergeConfig(this.env.config, overrides);
+    const before = this.env.config;
+    this.env.config = mergeConfig(before, overrides);
+    const { congestion, receiveBufferBytes, sendBufferBytes } = this.env.config;
+    if (receiveBufferBytes !== before.receiveBufferBytes) this.stream.receiveBuffer.fix(receiveBufferBytes);
+    if (sendBufferBytes !== before.sendBufferBytes) this.stream.sendBuffer.fix(sendBufferBytes);
+    if (congestion !== before.congestion) {
+      if (this.multipathSide === null) tcbOf(this).changeController(congestion);
+      else changeController(this.multipathSide, congestion);
+    }
+  }
+
+  /** The block of the first subflow, or of plain TCP; null once it has gone. */
+  get firstTcb(): Tcb | null {
+    const side = this.multipathSide;
+    return side === null || side.plain !== null ? tcbOf(this) : (side.subflows[0]?.tcb ?? null);
+  }
+
+  /** All blocks that are in use: one a subflow. */
+  get tcbs(): Tcb[] {
+    const side = this.multipathSide;
+    return side === null || side.plain !== null ? [tcbOf(this)] : side.subflows.map(({ tcb }) => tcb);
+  }
+
+  /** Holds a last, short segment back for 200 ms at most (bits of Hold), or lets it go. */
+  setHold(bit: number, on: boolean): void {
+    this.stream.setHold(bit, on);
+    if (!on) this.host.touch(this);
+  }
+
+  /** Acknowledgements leave at once for a while, or wait (TCP_QUICKACK). */
+  setQuickAck(on: boolean): void {
+    for (const tcb of this.tcbs) tcb.setQuickAck(on);
+    this.host.touch(this);
+  }
+
+  /** WRITABLE follows when there is more room than now. */
+  askForRoom(): void {
+    this.stream.wantsRoom = true;
   }
 
   /** Adds a path; a subflow is opened over it when the connection may have more. */
@@ -227,8 +269,12 @@ export class Connection implements MultipathOwner, HeapItem {
   streamReady(bits: number): void {
     if ((bits & Ready.CONNECTED) !== 0 && !this.wasConnected) {
       this.wasConnected = true;
-      this.leaveHalfOpen();
+      const deferMs = this.listener?.deferAcceptMs ?? 0;
+      // From the SYN/ACK on, as Linux counts.
+      if (deferMs > 0) this.deferMs = (this.firstTcb?.lastSentMs ?? 0) + deferMs;
+      else this.leaveHalfOpen();
     }
+    if (this.deferMs !== Infinity && (bits & (Ready.READABLE | Ready.END)) !== 0) this.endDeferral();
     this.readyBits |= bits;
     this.host.endpointReady(this);
   }
@@ -242,6 +288,17 @@ export class Connection implements MultipathOwner, HeapItem {
     this.readyBits |= Ready.CLOSED;
     this.host.endpointReady(this);
     this.host.touch(this);
+  }
+
+  /** Time passes (host). */
+  expire(now: number): void {
+    if (this.deferMs <= now) this.endDeferral();
+    this.stream.expire(now);
+  }
+
+  private endDeferral(): void {
+    this.deferMs = Infinity;
+    this.leaveHalfOpen();
   }
 
   fellBack(plain: PlainStream, info: FallbackInfo): void {

@@ -75,6 +75,8 @@ export interface ListenOptions {
   reusePort?: boolean;
   /** For the connections it accepts. */
   config?: Partial<Config>;
+  /** Connections are handed out when data has come, or after this time (Linux: TCP_DEFER_ACCEPT). */
+  deferAcceptMs?: number;
 }
 
 export class Host {
@@ -269,7 +271,7 @@ export class Host {
       first = this.heap.first()
     ) {
       this.heap.remove(first);
-      first.stream.expire(now);
+      first.expire(now);
       this.touch(first);
     }
   }
@@ -348,6 +350,7 @@ export class Host {
       family,
       reusePort,
       config: mergeConfig(this.config, options.config),
+      deferAcceptMs: options.deferAcceptMs ?? 0,
       backlog: options.backlog ?? this.config.backlog,
       multipath: options.multipath ?? true,
       advertise: options.advertise ?? [],
@@ -449,7 +452,7 @@ export class Host {
       if (this.live.delete(connection) && isPlain) this.flows.release(tcbOf(connection));
       return;
     }
-    this.heap.set(connection, stream.nextDeadline());
+    this.heap.set(connection, Math.min(stream.nextDeadline(), connection.deferMs));
   }
 }
 

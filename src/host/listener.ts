@@ -24,6 +24,7 @@ export interface ListenerOptions {
   reusePort: boolean;
   /** Of the connections it accepts. */
   config: Config;
+  deferAcceptMs: number;
   backlog: number;
   multipath: boolean;
   advertise: readonly AdvertisedAddress[];
@@ -38,6 +39,7 @@ export class Listener {
   readonly multipath: boolean;
   readonly advertise: readonly AdvertisedAddress[];
   backlog: number;
+  deferAcceptMs: number;
   userData: unknown = undefined;
   /** Connections in SYN-RECEIVED. */
   halfOpen = 0;
@@ -54,6 +56,7 @@ export class Listener {
     this.family = options.family;
     this.reusePort = options.reusePort;
     this.config = options.config;
+    this.deferAcceptMs = options.deferAcceptMs;
     this.backlog = options.backlog;
     this.multipath = options.multipath;
     this.advertise = options.advertise;

@@ -1,14 +1,7 @@
 // Decides what a connection without MPTCP is made of: one plain stream, its buffers, one TCP block.
 
 import type { SubflowInfo } from '../mptcp/index.ts';
-import {
-  type Environment,
-  isSynchronized,
-  PlainStream,
-  ReceiveBuffer,
-  SendBuffer,
-  type Tcb,
-} from '../tcp/index.ts';
+import { type Environment, isSynchronized, newBuffers, PlainStream, type Tcb } from '../tcp/index.ts';
 import type { Config } from './config.ts';
 import type { Connection } from './connection.ts';
 import type { FlowEndpoint, Flows } from './flows.ts';
@@ -19,20 +12,7 @@ export function openPlain(
   connection: Connection,
   options: FlowEndpoint & { env: Environment<Config>; now: number },
 ): Tcb | null {
-  const { config } = options.env;
-  const stream = new PlainStream({
-    owner: connection,
-    sendBuffer: new SendBuffer({
-      firstOffset: 1,
-      limitBytes: config.sendBufferBytes,
-      initialBytes: config.sendBufferInitialBytes,
-    }),
-    receiveBuffer: new ReceiveBuffer({
-      firstOffset: 1,
-      limitBytes: config.receiveBufferBytes,
-      initialBytes: config.receiveBufferInitialBytes,
-    }),
-  });
+  const stream = new PlainStream({ owner: connection, ...newBuffers(options.env.config) });
   const tcb = flows.open(connection, { ...options, extension: stream });
   if (tcb === null) return null;
   connection.stream = stream;

@@ -107,6 +107,7 @@ export class UdpLink implements PortedLink {
       dst1: local.words[1],
       dst2: local.words[2],
       dst3: local.words[3],
+      dscp: 0,
       ecn: 0,
       ttl: 64,
       srcPort: 0,

@@ -11,11 +11,12 @@ import {
   type CloseReason,
   type Environment,
   expireTimers,
+  newBuffers,
   type PlainStream,
   RangeSet,
   Ready,
-  ReceiveBuffer,
-  SendBuffer,
+  type ReceiveBuffer,
+  type SendBuffer,
   State,
   sendSpace,
 } from '../tcp/index.ts';
@@ -116,6 +117,7 @@ export class MultipathConnection implements ByteStream {
   fallback: FallbackInfo | null = null;
   wantsRoom = false;
   noDelay = false;
+  hold = 0;
   keepAliveIdleMs = 0;
   advertise: readonly { address: string; port?: number }[] = [];
   listenPort = 0;
@@ -126,16 +128,9 @@ export class MultipathConnection implements ByteStream {
     this.client = options.client;
     const config = options.env.config;
     this.checksum = config.checksum;
-    this.sendBuffer = new SendBuffer({
-      firstOffset: 1,
-      limitBytes: config.sendBufferBytes,
-      initialBytes: config.sendBufferInitialBytes,
-    });
-    this.receiveBuffer = new ReceiveBuffer({
-      firstOffset: 1,
-      limitBytes: config.receiveBufferBytes,
-      initialBytes: config.receiveBufferInitialBytes,
-    });
+    const buffers = newBuffers(config);
+    this.sendBuffer = buffers.sendBuffer;
+    this.receiveBuffer = buffers.receiveBuffer;
     this.paths = new PathManager(this);
     this.localKey = this.chooseKey();
     this.localSequence.start(this.localKey);
@@ -289,6 +284,11 @@ export class MultipathConnection implements ByteStream {
   setNoDelay(on: boolean): void {
     this.noDelay = on;
     for (const subflow of this.subflows) subflow.tcb.noDelay = on;
+  }
+
+  setHold(bit: number, on: boolean): void {
+    this.hold = on ? this.hold | bit : this.hold & ~bit;
+    for (const subflow of this.subflows) subflow.tcb.hold = this.hold;
   }
 
   setKeepAlive(on: boolean, idleMs: number, now: number): void {

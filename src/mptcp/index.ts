@@ -17,4 +17,4 @@ export type {
 export { acceptFirst, joinRequested, openFirst } from './opening.ts';
 export { ResetReason } from './reset-reason.ts';
 export type { Path, Scheduler } from './scheduler/scheduler.ts';
-export { interfaceGone, limitMtu, removePath } from './subflow-life.ts';
+export { changeController, interfaceGone, limitMtu, removePath } from './subflow-life.ts';

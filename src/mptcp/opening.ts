@@ -178,6 +178,7 @@ export function addSubflow(
   if (!options.initial) connection.nextSubflowId++;
   subflow.tcb = tcb;
   tcb.noDelay = connection.noDelay;
+  tcb.hold = connection.hold;
   // RFC 8684 §3.3.7: controllers made for it are coupled.
   connection.coupling.add(tcb.congestion);
   connection.subflows.push(subflow);

@@ -58,6 +58,11 @@ export class Signals {
     this.told.add(address.id);
   }
 
+  /** How many addresses the peer was told, or will be. */
+  get announcedCount(): number {
+    return this.told.size;
+  }
+
   wasAnnounced(id: number): boolean {
     return this.told.has(id);
   }

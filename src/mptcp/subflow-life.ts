@@ -2,7 +2,14 @@
 // replaced, taken away (RFC 8684 §3.3.3, §3.3.6, §3.4.2). Before: tcp through mptcp/subflow, timers. After:
 // paths/, reinjection.
 
-import { type CloseReason, expireTimers, type NetworkInterface, Ready, State } from '../tcp/index.ts';
+import {
+  type CloseReason,
+  expireTimers,
+  type NetworkInterface,
+  Ready,
+  State,
+  type Tcb,
+} from '../tcp/index.ts';
 import type { MultipathConnection } from './connection.ts';
 import { unmappedTimeout } from './fallback.ts';
 import { raceWon } from './race.ts';
@@ -272,6 +279,18 @@ export function removePath(connection: MultipathConnection, interfaceId: number,
     } else if (subflow.stage !== Stage.CLOSING) {
       subflow.reset({ reason: ResetReason.ADMINISTRATIVE, text: 'the path was taken away' }, now);
     }
+  }
+}
+
+/** Another congestion controller on every subflow. */
+export function changeController(
+  connection: MultipathConnection,
+  name: Parameters<Tcb['changeController']>[0],
+): void {
+  for (const { tcb } of connection.subflows) {
+    connection.coupling.remove(tcb.congestion);
+    tcb.changeController(name);
+    connection.coupling.add(tcb.congestion);
   }
 }
 

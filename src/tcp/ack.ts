@@ -7,7 +7,7 @@ import { echoReceived, windowReduced } from './ecn.ts';
 import { detectLosses, rackDelivered, rackDuplicate } from './rack.ts';
 import { enterRecovery, type RecoveryAck, recoveryOnAck } from './recovery.ts';
 import { Sent } from './sent-queue.ts';
-import { Recovery, type Tcb } from './tcb.ts';
+import { Hold, Recovery, type Tcb } from './tcb.ts';
 import { restartRetransmissionTimer, scheduleLossProbe, Timer } from './timers.ts';
 import { forgetUndo, noteDuplicateReport, type UndoAck, undoIfSpurious } from './undo.ts';
 
@@ -42,6 +42,8 @@ export function processAck(tcb: Tcb, segment: Segment, ssn: number, ack: number,
   const lateMs = undoIfSpurious(tcb, undoAck, now);
   if (lateMs >= 0) newestSampleMs = lateMs;
   if (newestSampleMs >= 0) tcb.rtt.sample(newestSampleMs, now);
+  // MSG_MORE is a hint for the moment (Linux: tcp_push); TCP_CORK stays.
+  if (advanced) tcb.hold &= ~Hold.MORE;
   if (advanced || delivered > 0) {
     tcb.progressMs = now;
     tcb.backoff = 0;

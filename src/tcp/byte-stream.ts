@@ -3,6 +3,8 @@
 // notices.
 
 import type { CloseReason } from './extension.ts';
+import type { ReceiveBuffer } from './receive-buffer.ts';
+import type { SendBuffer } from './send-buffer.ts';
 
 /** What has become possible; bits, handed out once (host.nextReady). */
 export const Ready = {
@@ -20,6 +22,10 @@ export const Ready = {
 } as const;
 
 export interface ByteStream {
+  readonly sendBuffer: SendBuffer;
+  readonly receiveBuffer: ReceiveBuffer;
+  /** WRITABLE follows when there is more room. */
+  wantsRoom: boolean;
   readonly readableBytes: number;
   readonly writableBytes: number;
   readonly unacknowledgedBytes: number;
@@ -42,6 +48,8 @@ export interface ByteStream {
   nextDeadline(): number;
   expire(now: number): void;
   setNoDelay(on: boolean): void;
+  /** Sets or takes back one of the bits of Hold (tcp/tcb). */
+  setHold(bit: number, on: boolean): void;
   setKeepAlive(on: boolean, idleMs: number, now: number): void;
 }
 

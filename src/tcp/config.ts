@@ -46,6 +46,12 @@ export interface TcpConfig {
   sack: boolean;
   /** Explicit Congestion Notification: asked for and granted, only granted, or neither (Linux: tcp_ecn). */
   ecn: 'on' | 'passive' | 'off';
+  /** Differentiated services code point of all packets, 0 to 63 (Linux: the upper six bits of IP_TOS). */
+  dscp: number;
+  /** Time to live, or hop limit, of all packets (Linux: ip_default_ttl). */
+  hopLimit: number;
+  /** Largest segment offered and sent, in bytes; 0 = what the link admits (Linux: TCP_MAXSEG). */
+  maxSegmentBytes: number;
   /** Smallest MTU that repeated loss of full-size segments falls back to (bytes). */
   mtuFloorBytes: number;
   /** Bytes sent to an address that has not proved itself, per byte received from it. */
@@ -79,6 +85,9 @@ export const TCP_DEFAULTS: TcpConfig = {
   timestamps: true,
   sack: true,
   ecn: 'passive',
+  dscp: 0,
+  hopLimit: 64,
+  maxSegmentBytes: 0,
   mtuFloorBytes: 1280,
   amplificationLimit: 3,
 };

@@ -20,8 +20,8 @@ export {
 } from './output.ts';
 export { PlainStream, type PlainStreamOptions } from './plain-stream.ts';
 export { RangeSet } from './range-set.ts';
-export { ReceiveBuffer } from './receive-buffer.ts';
+export { newBuffers, ReceiveBuffer } from './receive-buffer.ts';
 export { SendBuffer } from './send-buffer.ts';
 export { isSynchronized, STATE_NAMES, State } from './state.ts';
-export { Tcb, windowScaleFor } from './tcb.ts';
+export { Hold, Recovery, Tcb, windowScaleFor } from './tcb.ts';
 export { expireTimers, Timer } from './timers.ts';

@@ -15,6 +15,7 @@ import { Timer } from './timers.ts';
 export function receiveSegment(tcb: Tcb, segment: Segment, now: number): void {
   if (tcb.state === State.CLOSED) return;
   tcb.packetBytesIn += tcb.env.shared.inPacketBytes;
+  tcb.segmentsReceived++;
   if (tcb.state === State.SYN_SENT) {
     receiveSynSent(tcb, segment, now);
     return;

@@ -89,9 +89,10 @@ export function segmentBytes(tcb: Tcb, available: number, tail: boolean, push: b
     const worth = tcb.windowOverride || length * 2 >= tcb.maxSndWnd;
     return tcb.sndUna === tcb.sndNxt && windowLimited && worth ? length : 0;
   }
-  if (!push && !tcb.noDelay && tcb.sndUna !== tcb.sndNxt && length % mss !== 0) {
-    length -= length % mss;
-  }
+  if (push || length % mss === 0) return length;
+  // Corked, it waits even with nothing in flight, as Linux does: 200 ms at most (tcp/timers, PERSIST).
+  const held = tcb.hold !== 0 ? !tcb.windowOverride : !tcb.noDelay && tcb.sndUna !== tcb.sndNxt;
+  if (held) length -= length % mss;
   return length;
 }
 
@@ -174,7 +175,7 @@ function transmitSyn(tcb: Tcb, out: Uint8Array, offset: number, now: number): nu
   const synAck = tcb.state === State.SYN_RECEIVED;
   prepare(tcb, (synAck ? Flag.SYN | Flag.ACK : Flag.SYN) | ecnSynFlags(tcb, synAck), 0, now);
   const segment = tcb.env.out;
-  segment.mss = tcb.networkInterface.mtu - (tcb.networkInterface.family === 6 ? 60 : 40);
+  segment.mss = tcb.offeredMss;
   segment.window = Math.min(65535, tcb.extension.offerWindow(0, 1));
   tcb.rcvEdge = Math.max(tcb.rcvEdge, tcb.rcvNxt + segment.window);
   const config = tcb.env.config;
@@ -299,6 +300,8 @@ function prepare(tcb: Tcb, flags: number, ssn: number, now: number): void {
   const segment = tcb.env.out;
   segment.reset();
   addressSegment(segment, tcb);
+  segment.dscp = tcb.env.config.dscp;
+  segment.ttl = tcb.env.config.hopLimit;
   segment.flags = flags;
   segment.seq = tcb.wireSeq(ssn);
   segment.ack = (flags & Flag.ACK) !== 0 ? (tcb.irs + tcb.rcvNxt) >>> 0 : 0;
@@ -330,6 +333,7 @@ function emit(tcb: Tcb, out: Uint8Array, offset: number, ssn: number, length: nu
   env.shared.transmitInterface = tcb.networkInterface.id;
   env.shared.transmitSegmentSize = Math.max(1, tcb.mss - optionsLength(segment));
   tcb.packetBytesOut += header + length;
+  tcb.segmentsSent++;
   tcb.lastSentMs = now;
   if ((segment.flags & Flag.ACK) !== 0) {
     tcb.lastAckSent = tcb.rcvNxt;

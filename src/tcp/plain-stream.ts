@@ -34,13 +34,13 @@ export class PlainStream implements ByteStream, Extension {
   /** Set by whoever creates the TCP connection around this stream. */
   tcb!: Tcb;
   private readonly owner: StreamOwner;
-  private readonly sendBuffer: SendBuffer;
-  private readonly receiveBuffer: ReceiveBuffer;
+  readonly sendBuffer: SendBuffer;
+  readonly receiveBuffer: ReceiveBuffer;
   protected readonly sendShift: number;
   private readonly receiveShift: number;
   private peerFinished = false;
   private released = false;
-  private wantsRoom = false;
+  wantsRoom: boolean = false;
 
   constructor(options: PlainStreamOptions) {
     this.owner = options.owner;
@@ -158,6 +158,10 @@ export class PlainStream implements ByteStream, Extension {
 
   setNoDelay(on: boolean): void {
     this.tcb.noDelay = on;
+  }
+
+  setHold(bit: number, on: boolean): void {
+    this.tcb.hold = on ? this.tcb.hold | bit : this.tcb.hold & ~bit;
   }
 
   setKeepAlive(on: boolean, idleMs: number, now: number): void {

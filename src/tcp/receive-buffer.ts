@@ -2,8 +2,10 @@
 // in order. The first copy of a byte that arrives wins (RFC 8684 §3.3.1). Offsets as in send-buffer.ts.
 // Before it on the walk: tcp/input, mptcp/receive. After it: api/socket.
 
+import type { TcpConfig } from './config.ts';
 import { RangeSet } from './range-set.ts';
 import { copyFromRing, copyIntoRing, moveRing } from './ring.ts';
+import { SendBuffer } from './send-buffer.ts';
 
 const INITIAL_CAPACITY = 16 * 1024;
 
@@ -22,7 +24,7 @@ export class ReceiveBuffer {
   /** Largest offset ever offered to the sender (exclusive). RFC 8684 §3.3.4: it never moves back. */
   rightEdge: number;
   limit: number;
-  readonly maxLimit: number;
+  maxLimit: number;
   /** The measurement of `tune`: what was read in the round trip before, and from where and when it counts. */
   private readLastBytes = INITIAL_READ_BYTES;
   private measuredFrom: number;
@@ -147,6 +149,11 @@ export class ReceiveBuffer {
     this.limit = Math.min(this.maxLimit, Math.max(this.limit, Math.ceil(grown)));
   }
 
+  /** Holds `bytes` from now on, whatever is read (SO_RCVBUF). What was offered is still taken. */
+  fix(bytes: number): void {
+    this.limit = this.maxLimit = bytes;
+  }
+
   /** Drops what is readable without copying (the application has let go). Returns the bytes dropped. */
   skip(): number {
     const dropped = this.next - this.readOffset;
@@ -188,6 +195,14 @@ export class ReceiveBuffer {
     moveRing(this.ring, larger, this.readOffset, this.ring.length);
     this.ring = larger;
   }
+}
+
+/** Both buffers of a connection as it is configured; the first byte of each direction is byte 1. */
+export function newBuffers(config: TcpConfig): { sendBuffer: SendBuffer; receiveBuffer: ReceiveBuffer } {
+  const { sendBufferBytes, sendBufferInitialBytes, receiveBufferBytes, receiveBufferInitialBytes } = config;
+  const send = { firstOffset: 1, limitBytes: sendBufferBytes, initialBytes: sendBufferInitialBytes };
+  const receive = { firstOffset: 1, limitBytes: receiveBufferBytes, initialBytes: receiveBufferInitialBytes };
+  return { sendBuffer: new SendBuffer(send), receiveBuffer: new ReceiveBuffer(receive) };
 }
 
 /** Ten segments, as Linux begins: the initial window of the sender (RFC 6928). */

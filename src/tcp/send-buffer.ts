@@ -18,7 +18,7 @@ export class SendBuffer {
   /** Offset behind the newest byte. */
   end: number;
   limit: number;
-  readonly maxLimit: number;
+  maxLimit: number;
 
   constructor(options: { firstOffset: number; limitBytes: number; initialBytes?: number }) {
     this.start = options.firstOffset;
@@ -40,6 +40,11 @@ export class SendBuffer {
   /** Lets it hold `bytes`, as far as it may; never less than before (Linux: tcp_sndbuf_expand). */
   expand(bytes: number): void {
     if (bytes > this.limit) this.limit = Math.min(this.maxLimit, bytes);
+  }
+
+  /** Holds `bytes` from now on, whatever the window (SO_SNDBUF). */
+  fix(bytes: number): void {
+    this.limit = this.maxLimit = bytes;
   }
 
   /** Copies as much as fits; returns the bytes taken. */

@@ -4,6 +4,7 @@
 // Read first: RFC 9293 §3.3, §3.10. On the walk: tcp/input fills it, tcp/output empties it.
 
 import { type CongestionController, createController } from '../congestion/index.ts';
+import type { TcpConfig } from './config.ts';
 import { Ecn } from './ecn.ts';
 import type { Environment, NetworkInterface } from './environment.ts';
 import type { CloseReason, Extension } from './extension.ts';
@@ -14,6 +15,9 @@ import { Sent, SentQueue } from './sent-queue.ts';
 import { EDGES, isSynchronized, STATE_NAMES, State } from './state.ts';
 import { TIMER_COUNT, Timer } from './timers.ts';
 import { Undo } from './undo.ts';
+
+/** Why a short segment is held back: TCP_CORK, MSG_MORE. */
+export const Hold = { CORK: 1, MORE: 2 } as const;
 
 export const Recovery = { OPEN: 0, RECOVERY: 1, LOSS: 2 } as const;
 
@@ -88,9 +92,11 @@ export class Tcb {
   /** ssn of the last acknowledgement sent (RFC 7323 Last.ACK.sent). */
   lastAckSent = 0;
   noDelay = false;
+  /** Bits of Hold: a last, short segment waits for more, or for 200 ms. */
+  hold = 0;
 
   // Congestion and loss.
-  readonly congestion: CongestionController;
+  congestion: CongestionController;
   readonly rtt: RttEstimator;
   recovery: 0 | 1 | 2 = Recovery.OPEN;
   recoveryPoint = 0;
@@ -139,7 +145,7 @@ export class Tcb {
   /** The rest of the window is to be used although it is small (RFC 9293 §3.8.6.2.1, override timeout). */
   windowOverride = false;
   tlpPending = false;
-  quickAcks = 16;
+  quickAcks: number = QUICK_ACKS;
   unackedBytes = 0;
   rcvMss = 536;
   /** The round trip as the receiver of data sees it in ms, 0 if unknown; and its measurement (tcp/input). */
@@ -170,6 +176,8 @@ export class Tcb {
   bytesSent = 0;
   bytesReceived = 0;
   bytesRetransmitted = 0;
+  segmentsSent = 0;
+  segmentsReceived = 0;
   packetBytesIn = 0;
   packetBytesOut = 0;
 
@@ -338,11 +346,37 @@ export class Tcb {
     }
   }
 
+  /** The MSS to offer: what the link admits, or less where that is wanted (RFC 6691, TCP_MAXSEG). */
+  get offeredMss(): number {
+    const mss = this.networkInterface.mtu - (this.networkInterface.family === 6 ? 60 : 40);
+    const wanted = this.env.config.maxSegmentBytes;
+    return wanted > 0 ? Math.min(mss, wanted) : mss;
+  }
+
   /** Sets the segment size from both ends' limits (RFC 9293 §3.7.1, RFC 6691). */
   applyMss(peerMss: number): void {
     const headers = this.networkInterface.family === 6 ? 60 : 40;
-    const ours = this.networkInterface.mtu - headers;
-    this.mss = Math.max(MIN_MSS, Math.min(ours, peerMss > 0 ? peerMss : headers === 60 ? 1220 : 536));
+    this.mss = Math.max(
+      MIN_MSS,
+      Math.min(this.offeredMss, peerMss > 0 ? peerMss : headers === 60 ? 1220 : 536),
+    );
+  }
+
+  /** Another controller takes over the window as it is (TCP_CONGESTION). */
+  changeController(name: TcpConfig['congestion']): void {
+    const { cwndBytes, ssthreshBytes } = this.congestion;
+    this.congestion = createController(name, this.payloadMss, cwndBytes);
+    this.congestion.cwndBytes = cwndBytes;
+    this.congestion.ssthreshBytes = ssthreshBytes;
+  }
+
+  /**
+   * `on`: acknowledgements, one that waits included, leave at once for a while; otherwise they wait
+   * (TCP_QUICKACK).
+   */
+  setQuickAck(on: boolean): void {
+    this.quickAcks = on ? QUICK_ACKS : 0;
+    if (on && this.deadlines[Timer.DELAYED_ACK] !== Infinity) this.ackPending = true;
   }
 
   /** Switches keepalive on (idleMs > 0) or off. */
@@ -372,3 +406,5 @@ export function windowScaleFor(bufferBytes: number): number {
 /** A whole buffer is offered in at least so many units. */
 const WINDOW_UNITS = 4_096;
 const MIN_MSS = 88;
+/** Acknowledgements that leave at once when a connection is new (Linux: TCP_MAX_QUICKACKS). */
+const QUICK_ACKS = 16;

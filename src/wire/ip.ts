@@ -37,10 +37,11 @@ export function tcpStart(bytes: Uint8Array, offset: number, end: number): number
   return headerBytes >= TCP_HEADER_BYTES && start + headerBytes <= end ? start : -1;
 }
 
-/** Fills version, addresses, ECN and TTL of the segment from the IP header at `offset`. */
+/** Fills version, addresses, traffic class and TTL of the segment from the IP header at `offset`. */
 export function decodeIp(segment: Segment, bytes: Uint8Array, offset: number): void {
   if (bytes[offset] >> 4 === 4) {
     segment.ipVersion = 4;
+    segment.dscp = bytes[offset + 1] >> 2;
     segment.ecn = bytes[offset + 1] & 3;
     segment.ttl = bytes[offset + 8];
     segment.src0 = 0;
@@ -54,6 +55,7 @@ export function decodeIp(segment: Segment, bytes: Uint8Array, offset: number): v
     return;
   }
   segment.ipVersion = 6;
+  segment.dscp = ((bytes[offset] & 15) << 2) | (bytes[offset + 1] >> 6);
   segment.ecn = (bytes[offset + 1] >> 4) & 3;
   segment.ttl = bytes[offset + 7];
   segment.src0 = readI32(bytes, offset + 8);
@@ -96,6 +98,7 @@ export interface IpFields {
   readonly dst1: number;
   readonly dst2: number;
   readonly dst3: number;
+  readonly dscp: number;
   readonly ecn: number;
   readonly ttl: number;
 }
@@ -104,7 +107,7 @@ export interface IpFields {
 export function encodeIp(fields: IpFields, tcpBytes: number, out: Uint8Array, offset: number): number {
   if (fields.ipVersion === 4) {
     out[offset] = 0x45;
-    out[offset + 1] = fields.ecn & 3;
+    out[offset + 1] = ((fields.dscp << 2) | (fields.ecn & 3)) & 0xff;
     writeU16(out, offset + 2, IPV4_HEADER_BYTES + tcpBytes);
     // Never fragmented, so the id needs no value (RFC 6864 §4.1).
     writeI32(out, offset + 4, DONT_FRAGMENT);
@@ -115,8 +118,8 @@ export function encodeIp(fields: IpFields, tcpBytes: number, out: Uint8Array, of
     writeIpv4Checksum(out, offset, IPV4_HEADER_BYTES);
     return IPV4_HEADER_BYTES;
   }
-  out[offset] = 0x60;
-  out[offset + 1] = (fields.ecn & 3) << 4;
+  out[offset] = 0x60 | ((fields.dscp >> 2) & 15);
+  out[offset + 1] = ((fields.dscp & 3) << 6) | ((fields.ecn & 3) << 4);
   out[offset + 2] = 0;
   out[offset + 3] = 0;
   writeU16(out, offset + 4, tcpBytes);

@@ -59,6 +59,8 @@ export class Segment {
   dst1 = 0;
   dst2 = 0;
   dst3 = 0;
+  /** Differentiated services and ECN: the upper six and the lower two bits of the traffic class. */
+  dscp = 0;
   ecn = 0;
   ttl: number = DEFAULT_TTL;
 
@@ -167,6 +169,7 @@ export class Segment {
   /** Forgets everything one packet must not inherit from the one before. Addresses, ports and numbers
    * that every packet states stay as they were. */
   reset(): void {
+    this.dscp = 0;
     this.ecn = 0;
     this.ttl = DEFAULT_TTL;
     this.flags = 0;

@@ -118,6 +118,7 @@ class CoreRun {
         return socket.setsockopt(levelOf(args[0]), numberOf(args[0]), optionValue(args[1]), now);
       case 'get': {
         const value = socket.getsockopt(levelOf(args[0]), numberOf(args[0]), now);
+        if (value === -1) return '-1';
         if (args[0] === 'SO_ERROR') return Number(value) === 0 ? '0' : errnoName(Number(value));
         return typeof value === 'object' ? Object.values(value).join(',') : value;
       }
@@ -212,10 +213,10 @@ EXTRA = {'TCP_IS_MPTCP': 43, 'SO_DOMAIN': 39, 'SO_PROTOCOL': 38, 'TCP_FASTOPEN_C
          'TCP_NOTSENT_LOWAT': 25, 'TCP_USER_TIMEOUT': 18, 'TCP_QUICKACK': 12, 'TCP_LINGER2': 8, 'TCP_SYNCNT': 7,
          'TCP_DEFER_ACCEPT': 9, 'TCP_WINDOW_CLAMP': 10, 'TCP_CONGESTION': 13, 'SO_REUSEPORT': 15, 'IP_TTL': 2,
          'IPV6_UNICAST_HOPS': 16, 'IPV6_TCLASS': 67, 'TCP_FASTOPEN': 23, 'SO_SNDLOWAT': 19, 'TCP_MD5SIG': 14,
-         'IP_MTU': 14, 'SO_PEERCRED': 17, 'SO_OOBINLINE': 10, 'SO_PRIORITY': 12, 'SO_BROADCAST': 6}
+         'IP_MTU': 14, 'IP_MTU_DISCOVER': 10, 'IP_BIND_ADDRESS_NO_PORT': 24, 'TCP_RTO_MAX_MS': 44, 'SO_PEERCRED': 17, 'SO_OOBINLINE': 10, 'SO_PRIORITY': 12, 'SO_BROADCAST': 6}
 
 def named(number):
-    return errno.errorcode.get(number, str(number))
+    return 'EOPNOTSUPP' if number == errno.EOPNOTSUPP else errno.errorcode.get(number, str(number))
 
 def option(name):
     return EXTRA.get(name) or getattr(socket, name)

@@ -31,6 +31,8 @@ export const SCRIPTS: Readonly<Record<string, string>> = {
     near get SO_TYPE -> 1
     near get SO_DOMAIN -> 2
     near get SO_PROTOCOL -> 6 / 262
+    near get TCP_IS_MPTCP -> 0 / 1
+    near set TCP_IS_MPTCP 1 -> ENOPROTOOPT
     near shutdown WR -> ENOTCONN
     near poll -> OUT+HUP
     near shutdown RD -> ENOTCONN
@@ -238,6 +240,17 @@ export const SCRIPTS: Readonly<Record<string, string>> = {
     near get SO_ERROR -> EPIPE
     near recv 10 -> ""
   `,
+  'a client without Multipath TCP': `
+    ${LISTENING}
+    near tcpsocket -> ok
+    near connect server:7000 -> EINPROGRESS
+    near poll -> OUT
+    far accept listener -> ok
+    far get SO_PROTOCOL -> 6
+    far get TCP_IS_MPTCP -> 0
+    near send hello -> 5
+    far recv 10 -> "hello"
+  `,
   'a server without Multipath TCP': `
     listener tcpsocket -> ok
     listener bind server:7000 -> ok
@@ -246,6 +259,8 @@ export const SCRIPTS: Readonly<Record<string, string>> = {
     near connect server:7000 -> EINPROGRESS
     near poll -> OUT
     far accept listener -> ok
+    near get SO_PROTOCOL -> 6 / 262
+    near get TCP_IS_MPTCP -> 0
     near send hello -> 5
     far recv 10 -> "hello"
     far send world -> 5

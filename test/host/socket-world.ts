@@ -31,7 +31,7 @@ export class SocketWorld {
   readonly domain: number;
   /** False drops a packet. */
   passes: (packet: Uint8Array, from: 'client' | 'server') => boolean = () => true;
-  readonly log: { from: 'client' | 'server'; bytes: Uint8Array; at: number }[] = [];
+  readonly log: { from: 'client' | 'server'; bytes: Uint8Array; at: number; segmentBytes: number }[] = [];
   private readonly packet: Uint8Array = new Uint8Array(70_000);
 
   constructor(options: WorldOptions = {}) {
@@ -107,7 +107,7 @@ export class SocketWorld {
     for (let n = this.next(source); n > 0; n = this.next(source)) {
       carried++;
       const bytes = this.packet.slice(0, n);
-      this.log.push({ from, bytes, at: this.now });
+      this.log.push({ from, bytes, at: this.now, segmentBytes: source.transmitSegmentSize });
       if (this.passes(bytes, from)) target.receive(source.transmitInterface, bytes, 0, n, this.now);
     }
     return carried;

@@ -80,6 +80,7 @@ function fillHeaders(
   s.ipVersion = version;
   [s.src0, s.src1, s.src2, s.src3] = version === 6 ? address : [0, 0, 0xffff, address[3]];
   [s.dst0, s.dst1, s.dst2, s.dst3] = version === 6 ? address.slice(4) : [0, 0, 0xffff, address[7]];
+  s.dscp = small[0] >> 2;
   s.ecn = small[0] & 3;
   s.ttl = small[1];
   [s.srcPort, s.dstPort, s.window, s.urgent] = medium;
@@ -177,7 +178,7 @@ export function meaning(s: Segment): Record<string, unknown> {
   return {
     src: [s.ipVersion, s.src0, s.src1, s.src2, s.src3, s.srcPort],
     dst: [s.dst0, s.dst1, s.dst2, s.dst3, s.dstPort],
-    ip: [s.ecn, s.ttl],
+    ip: [s.dscp, s.ecn, s.ttl],
     tcp: [s.seq, s.ack, s.flags, s.window, s.urgent, s.payloadLength],
     syn: [s.mss, s.windowScale, s.sackPermitted],
     timestamps: s.hasTimestamps ? [s.tsVal, s.tsEcr] : null,

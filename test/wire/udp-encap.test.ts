@@ -32,7 +32,7 @@ function datagram(payload: Uint8Array, fields: Partial<Datagram> = {}): Datagram
     srcPort: 0x1234,
   } as const;
   const destination = { dst0: 0, dst1: 0, dst2: 0xffff, dst3: 0xc6336402 | 0, dstPort: 443 };
-  return { ...source, ...destination, ecn: 0, ttl: 64, ...place, ...fields };
+  return { ...source, ...destination, dscp: 0, ecn: 0, ttl: 64, ...place, ...fields };
 }
 
 /** sequence and acknowledgement 1 and 2, window 3, no options. */
@@ -151,6 +151,6 @@ describe('decapsulate', () => {
 });
 
 function addressesOf(s: Segment): Partial<Datagram> {
-  const { ipVersion, src0, src1, src2, src3, dst0, dst1, dst2, dst3, ecn, ttl, srcPort, dstPort } = s;
-  return { ipVersion, src0, src1, src2, src3, dst0, dst1, dst2, dst3, ecn, ttl, srcPort, dstPort };
+  const { ipVersion, src0, src1, src2, src3, dst0, dst1, dst2, dst3, dscp, ecn, ttl, srcPort, dstPort } = s;
+  return { ipVersion, src0, src1, src2, src3, dst0, dst1, dst2, dst3, dscp, ecn, ttl, srcPort, dstPort };
 }

@@ -3,12 +3,14 @@
 // Read: socket(7), tcp(7), connect(2), poll(2); where they are silent, Linux's net/ipv4/tcp.c and af_inet.c.
 // Before: the application. After: host/connection, host/listener; sockets/options for get- and setsockopt.
 
+import { Hold } from '../../tcp/index.ts';
+import { type Config, mergeConfig } from '../config.ts';
 import type { Connection } from '../connection.ts';
-import { HostError } from '../errors.ts';
 import type { Listener } from '../listener.ts';
 import type { Binding } from './bindings.ts';
 import { constants } from './constants.ts';
 import { errno, errnoOf } from './errno.ts';
+import { openConnection, openListener } from './opening.ts';
 import { option, setOption } from './options.ts';
 import { nameOf, type Place, placeOf, type SocketAddress } from './place.ts';
 import { applySwitches, configOf, newSettings, type Settings } from './settings.ts';
@@ -101,6 +103,10 @@ export class Socket implements Binding {
     if (!place.isWildcard && this.sockets.host.interfaces.byAddress(place.words) === null) {
       return -errno.EADDRNOTAVAIL;
     }
+    if (place.port === 0 && this.settings.bindNoPort) {
+      this.boundWords = place.isWildcard ? null : place.words;
+      return 0;
+    }
     return this.take(place.isWildcard ? null : place.words, place.port);
   }
 
@@ -135,10 +141,14 @@ export class Socket implements Binding {
     if (this.listener === null) return -errno.EINVAL;
     const connection = this.listener.accept();
     if (connection === undefined) return -errno.EAGAIN;
-    const { sockets, domain, multipath, settings } = this;
+    const { sockets, domain, settings } = this;
     connection.reuseAddress = settings.reuseAddress;
+    const accepted = { connection, settings };
+    // As in Linux, a client without Multipath TCP gets a socket of TCP.
+    const made = new Socket({ sockets, domain, multipath: connection.multipathSide !== null, accepted });
+    made.reconfigure();
     applySwitches(settings, connection, now);
-    return new Socket({ sockets, domain, multipath, accepted: { connection, settings } });
+    return made;
   }
 
   /**
@@ -178,8 +188,12 @@ export class Socket implements Binding {
     if (connection.closed || (this.shutdownBits & SEND_SHUTDOWN) !== 0) return -errno.EPIPE;
     if (!connection.connected) return -errno.EAGAIN;
     if (length <= 0) return 0;
-    const taken = connection.write(bytes, offset, length, now);
-    return taken > 0 ? taken : -errno.EAGAIN;
+    const full = (this.settings.notSentLowat ?? 0) > 0 && !this.isBelowLowat(connection);
+    connection.setHold(Hold.MORE, (flags & constants.MSG_MORE) !== 0);
+    const taken = full ? 0 : connection.write(bytes, offset, length, now);
+    if (taken > 0) return taken;
+    connection.askForRoom();
+    return -errno.EAGAIN;
   }
 
   /** read(2): recv without flags, except that nothing is asked and nothing is answered for no bytes. */
@@ -226,8 +240,9 @@ export class Socket implements Binding {
       return -errno.ENOTCONN;
     }
     if (!connection.connected) {
-      // The attempt is given up, and the socket may connect elsewhere. Linux's TCP leaves an error, MPTCP none.
-      this.disconnect(now);
+      // The attempt is given up, and the socket may connect elsewhere. Only Linux's TCP leaves an error.
+      connection.abort(now);
+      this.forget();
       if (!this.multipath) this.leftError = errno.ECONNRESET;
       return 0;
     }
@@ -267,7 +282,7 @@ export class Socket implements Binding {
     if ((shut & RCV_SHUTDOWN) !== 0) bits |= constants.POLLIN | constants.POLLRDHUP;
     if (isClosed || connection.connected) {
       if (connection !== null && connection.readableBytes >= this.settings.rcvLowat) bits |= constants.POLLIN;
-      if (isClosed || (shut & SEND_SHUTDOWN) !== 0 || hasRoom(connection)) bits |= constants.POLLOUT;
+      if (isClosed || (shut & SEND_SHUTDOWN) !== 0 || this.isWritable(connection)) bits |= constants.POLLOUT;
     }
     if (this.pendingError !== 0) bits |= constants.POLLERR;
     return bits;
@@ -316,7 +331,34 @@ export class Socket implements Binding {
     return this.stream !== null && !this.stream.closed;
   }
 
+  /** In force, or for the connection to come. */
+  get config(): Config {
+    return this.stream?.env.config ?? this.listener?.config ?? this.sockets.host.config;
+  }
+
+  /** Multipath TCP, asked for or in use: not after a fallback (TCP_IS_MPTCP). */
+  get isMultipath(): boolean {
+    return this.multipath && (this.stream?.multipathSide?.plain ?? null) === null;
+  }
+
+  /** Options have changed. */
+  reconfigure(): void {
+    this.stream?.configure(configOf(this.settings, this.stream.local.family));
+    if (this.listener === null) return;
+    this.listener.config = mergeConfig(this.sockets.host.config, this.listenConfig);
+    this.listener.deferAcceptMs = this.settings.deferAcceptSeconds * 1000;
+  }
+
+  /** The host's listener, while it listens. */
+  get listening(): Listener | null {
+    return this.listener;
+  }
+
   // Inside.
+
+  private get listenConfig(): Partial<Config> {
+    return configOf(this.settings, this.domain === constants.AF_INET ? 4 : 6);
+  }
 
   private get pendingError(): number {
     const connection = this.stream;
@@ -332,11 +374,25 @@ export class Socket implements Binding {
   private get shutdownBits(): number {
     const connection = this.stream;
     if (connection === null) return this.shut;
-    const bits = connection.peerFinished ? this.shut | RCV_SHUTDOWN : this.shut;
+    const bits = this.shut | (connection.peerFinished ? RCV_SHUTDOWN : 0);
     if (!connection.closed) return bits;
     // Linux's MPTCP passes the error of an only subflow on, and the end of the connection not.
     const ofSubflow = this.multipath && connection.error !== null && !connection.isFullyEstablished;
     return ofSubflow ? bits : BOTH_SHUTDOWN;
+  }
+
+  /** Linux calls a stream writable while a third of its buffer is free (sk_stream_is_writeable). */
+  private isWritable(connection: Connection): boolean {
+    const free = connection.writableBytes;
+    const roomy = free > 0 && free >= connection.unacknowledgedBytes / 2 && this.isBelowLowat(connection);
+    // Whoever polls is told when that changes.
+    if (!roomy) connection.askForRoom();
+    return roomy;
+  }
+
+  /** TCP_NOTSENT_LOWAT; 0 is no limit. */
+  private isBelowLowat(connection: Connection): boolean {
+    return connection.unsentBytes < (this.settings.notSentLowat || Infinity);
   }
 
   private get isBoundToIpv4(): boolean {
@@ -375,25 +431,18 @@ export class Socket implements Binding {
   }
 
   private openListener(limit: number): Listener | null {
-    const { host } = this.sockets;
-    const address =
-      this.boundWords === null ? {} : { address: nameOf(this.domain, this.boundWords, 0).address };
-    const families = this.families;
-    try {
-      return host.listen({
-        port: this.boundPort,
-        ...address,
-        ...(families.length === 1 ? { family: families[0] } : {}),
-        // Linux lets one more wait than it is asked to.
-        backlog: limit + 1,
-        multipath: this.multipath,
-        reusePort: this.settings.reusePort,
-        config: configOf(this.settings),
-      });
-    } catch (error) {
-      if (error instanceof HostError) return null;
-      throw error;
-    }
+    const { boundWords, boundPort: port, domain, families, multipath, settings } = this;
+    return openListener(this.sockets.host, {
+      port,
+      ...(boundWords === null ? {} : { address: nameOf(domain, boundWords, 0).address }),
+      ...(families.length === 1 ? { family: families[0] } : {}),
+      // Linux lets one more wait than it is asked to.
+      backlog: limit + 1,
+      multipath,
+      reusePort: settings.reusePort,
+      deferAcceptMs: settings.deferAcceptSeconds * 1000,
+      config: this.listenConfig,
+    });
   }
 
   private stopListening(now: number): void {
@@ -403,36 +452,18 @@ export class Socket implements Binding {
   }
 
   private open(place: Place, now: number): number {
-    const { host } = this.sockets;
-    const from =
-      this.boundWords === null
-        ? host.interfaces.towards(place.words, place.family)
-        : host.interfaces.byAddress(this.boundWords);
-    if (from === null) return -errno.ENETUNREACH;
-    if (from.family !== place.family) return -errno.EINVAL;
-    let connection: Connection;
-    try {
-      connection = host.connect(
-        {
-          remote: { address: nameOf(constants.AF_INET, place.words, 0).address, port: place.port },
-          paths: [{ interfaceId: from.id, localPort: this.boundPort }],
-          multipath: this.multipath,
-          config: configOf(this.settings),
-        },
-        now,
-      );
-    } catch (error) {
-      if (error instanceof HostError) return -errno.EADDRNOTAVAIL;
-      throw error;
-    }
-    if (connection.closed && connection.error === 'EADDRINUSE') return -errno.EADDRNOTAVAIL;
+    const { boundPort: localPort, boundWords, multipath, settings } = this;
+    const config = configOf(settings, place.family);
+    const wanted = { place, localPort, localWords: boundWords, multipath, config };
+    const connection = openConnection(this.sockets.host, wanted, now);
+    if (typeof connection === 'number') return connection;
     this.stream = connection;
     this.errorTaken = false;
     this.leftError = 0;
     connection.userData = this;
-    connection.reuseAddress = this.settings.reuseAddress;
+    connection.reuseAddress = settings.reuseAddress;
     this.phase = Phase.CONNECTING;
-    applySwitches(this.settings, connection, now);
+    applySwitches(settings, connection, now);
     return -errno.EINPROGRESS;
   }
 
@@ -448,11 +479,6 @@ export class Socket implements Binding {
     return 0;
   }
 
-  private disconnect(now: number): void {
-    this.stream?.abort(now);
-    this.forget();
-  }
-
   /** As after tcp_disconnect: the socket can be used again. */
   private forget(): void {
     if (this.stream !== null) this.stream.userData = undefined;
@@ -461,12 +487,6 @@ export class Socket implements Binding {
     this.shut = 0;
     this.phase = Phase.UNCONNECTED;
   }
-}
-
-/** Linux calls a stream writable while a third of its buffer is free (sk_stream_is_writeable). */
-function hasRoom(connection: Connection): boolean {
-  const free = connection.writableBytes;
-  return free > 0 && free >= connection.unacknowledgedBytes / 2;
 }
 
 const RCV_SHUTDOWN = 1;
