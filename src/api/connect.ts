@@ -76,7 +76,8 @@ export function connect(...args: readonly unknown[]): MultipathSocket {
   const { backend, reason } = chooseBackend(options);
   const ofStream = streamOptions(options);
   if (backend === 'kernel') {
-    const ofKernel = new KernelSocket({ ...ofStream, reason });
+    const { onread } = options;
+    const ofKernel = new KernelSocket({ ...ofStream, ...(onread === undefined ? {} : { onread }), reason });
     clientMade(ofKernel);
     return ofKernel.connect(options, listener);
   }

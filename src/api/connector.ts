@@ -6,7 +6,7 @@
 // Walk: api/socket → here → api/resolve → api/dial → api/session.
 
 import { checkDevices, PathPlan, type PathSpec } from './addresses.ts';
-import { Dial, type DialTarget } from './dial.ts';
+import { ATTEMPT_DELAY_MS, Dial, type DialTarget } from './dial.ts';
 import { CONNECT_TIMEOUT_MS, type ConnectOptions } from './options.ts';
 import { lookupError, resolveHost, resolveTargets } from './resolve.ts';
 import type { Session } from './session.ts';
@@ -16,6 +16,7 @@ import { type Stack, stackFor } from './stack.ts';
 export interface ConnectorClient {
   lookedUp(error: Error | null, address: string | undefined, family: number | undefined, host: string): void;
   attempting(target: DialTarget): void;
+  attemptSlow(target: DialTarget): void;
   attemptFailed(target: DialTarget, error: Error): void;
   connected(session: Session): void;
   failed(error: Error): void;
@@ -82,6 +83,7 @@ export class Connector {
         planFor: target => new PathPlan(specs, { address: target.address, port: target.port }),
         anyPath: specs === undefined,
         connectTimeoutMs: connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
+        attemptDelayMs: this.#options.autoSelectFamilyAttemptTimeout ?? ATTEMPT_DELAY_MS,
         multipath: multipath ?? true,
         checksum: checksum ?? false,
         config,

@@ -7,6 +7,7 @@
 // Read: RFC 8305 §4 and §5.
 // Walk: api/socket starts it and gets a session; api/session takes over from there.
 
+import type { EventEmitter } from 'node:events';
 import { type Connection, HostError, Ready } from '../host/index.ts';
 import { sourceAddressFor } from '../link/index.ts';
 import { type LocalAddress, leadAlike, type PathPlan, type PlannedPath } from './addresses.ts';
@@ -23,6 +24,20 @@ export interface DialTarget {
   readonly port: number;
 }
 
+/** Says something of an attempt to connect, as node:net does. */
+export function emitAttempt(
+  socket: EventEmitter & { autoSelectFamilyAttemptedAddresses?: string[] | undefined },
+  event: 'connectionAttempt' | 'connectionAttemptTimeout' | 'connectionAttemptFailed',
+  { address, port, family }: DialTarget,
+  ...error: readonly Error[]
+): void {
+  if (event === 'connectionAttempt') {
+    socket.autoSelectFamilyAttemptedAddresses ??= [];
+    socket.autoSelectFamilyAttemptedAddresses.push(`${address}:${port}`);
+  }
+  socket.emit(event, address, port, family, ...error);
+}
+
 /** What a dial needs to know. */
 export interface DialOptions {
   readonly driver: Driver;
@@ -33,6 +48,7 @@ export interface DialOptions {
   /** Paths were not named: begin with the one the routing table prefers. */
   readonly anyPath: boolean;
   readonly connectTimeoutMs: number;
+  readonly attemptDelayMs: number;
   readonly multipath: boolean;
   readonly checksum: boolean;
   readonly config: Parameters<Driver['host']['connect']>[0]['config'];
@@ -41,6 +57,8 @@ export interface DialOptions {
 /** Who dialled. */
 export interface DialClient {
   attempting(target: DialTarget): void;
+  /** It has not been answered for so long that the next is tried beside it. */
+  attemptSlow(target: DialTarget): void;
   attemptFailed(target: DialTarget, error: MptcpError): void;
   /** Whoever takes the session over is its `client` when this returns. */
   connected(session: Session): void;
@@ -60,7 +78,8 @@ export class Dial {
   readonly #client: DialClient;
   readonly #running: Set<Attempt> = new Set();
   readonly #errors: MptcpError[] = [];
-  readonly #nextAttempt: Alarm = new Alarm(() => this.#startNext());
+  readonly #nextAttempt: Alarm = new Alarm(() => this.#hurry());
+  #latest: DialTarget | undefined;
   readonly #deadline: Alarm = new Alarm(() => this.#timedOut());
   #waiting: AttemptPlan[] = [];
   #over = false;
@@ -126,11 +145,17 @@ export class Dial {
     this.#client.failed(error);
   }
 
+  #hurry(): void {
+    if (this.#latest !== undefined) this.#client.attemptSlow(this.#latest);
+    this.#startNext();
+  }
+
   #startNext(): void {
     const plan = this.#waiting.shift();
     if (plan === undefined || this.#over) return;
     // RFC 8305 §5: "One recommended value for a default delay is 250 milliseconds."
-    if (this.#waiting.length > 0) this.#nextAttempt.set(ATTEMPT_DELAY_MS);
+    if (this.#waiting.length > 0) this.#nextAttempt.set(this.options.attemptDelayMs);
+    this.#latest = plan.target;
     const attempt = new Attempt(this, plan);
     this.#running.add(attempt);
     this.#client.attempting(plan.target);
@@ -362,6 +387,7 @@ const UDP_REMEDY =
 const TUN_REMEDY =
   'is the TUN device up, does the kernel route our address to it, and does it forward to the server ' +
   '("mptcp tun up" sets up the first two)?';
-const ATTEMPT_DELAY_MS = 250;
+/** RFC 8305 §5: between two attempts, unless told. */
+export const ATTEMPT_DELAY_MS = 250;
 /** Of many local addresses, how many are tried for the handshake. */
 const MOST_FIRST_PATHS = 3;

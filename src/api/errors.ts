@@ -32,6 +32,8 @@ export const ERRORS: {
     | 'ETIMEDOUT'
     | 'ENOTFOUND'
     | 'ERR_INVALID_ARG_TYPE'
+    | 'ERR_INVALID_IP_ADDRESS'
+    | 'ERR_IP_BLOCKED'
     | 'ERR_INVALID_ARG_VALUE'
     | 'ERR_OUT_OF_RANGE'
     | 'ERR_SOCKET_BAD_PORT'
@@ -66,6 +68,8 @@ export const ERRORS: {
   ENOTFOUND: { name: 'Error', sentence: 'no address for that name' },
   ERR_INVALID_ARG_TYPE: { name: 'TypeError', sentence: 'an argument has the wrong type' },
   ERR_INVALID_ARG_VALUE: { name: 'TypeError', sentence: 'an argument has an impossible value' },
+  ERR_INVALID_IP_ADDRESS: { name: 'TypeError', sentence: 'that is no IP address' },
+  ERR_IP_BLOCKED: { name: 'Error', sentence: 'the option "blockList" names that address' },
   ERR_OUT_OF_RANGE: { name: 'RangeError', sentence: 'an argument is out of range' },
   ERR_SOCKET_BAD_PORT: { name: 'RangeError', sentence: 'a port is a whole number from 0 to 65535' },
   ERR_MISSING_ARGS: { name: 'TypeError', sentence: 'the option "port" is needed' },

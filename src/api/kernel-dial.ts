@@ -15,6 +15,7 @@ import {
   duplicate,
   newTcpHandle,
   openStream,
+  setTypeOfService,
   type TcpHandle,
 } from '../kernel/index.ts';
 import { Alarm } from './clock.ts';
@@ -27,14 +28,18 @@ export interface KernelDialOptions {
   readonly targets: readonly DialTarget[];
   readonly multipath: boolean;
   readonly connectTimeoutMs: number;
+  readonly attemptDelayMs: number;
   readonly localAddress?: string;
   readonly localPort?: number;
   readonly device?: string;
+  readonly typeOfService?: number;
 }
 
 /** Who dialled. */
 export interface KernelDialClient {
   attempting(target: DialTarget): void;
+  /** It has not been answered for so long that the next is tried beside it. */
+  attemptSlow(target: DialTarget): void;
   attemptFailed(target: DialTarget, error: MptcpError): void;
   /** The descriptor is the client's from now on. */
   connected(fd: number): void;
@@ -47,7 +52,8 @@ export class KernelDial {
   readonly #client: KernelDialClient;
   readonly #running: Set<Socket> = new Set();
   readonly #errors: MptcpError[] = [];
-  readonly #nextAttempt: Alarm = new Alarm(() => this.#startNext());
+  readonly #nextAttempt: Alarm = new Alarm(() => this.#hurry());
+  #latest: DialTarget | undefined;
   readonly #deadline: Alarm = new Alarm(() => this.#timedOut());
   readonly #waiting: DialTarget[];
   #referenced = true;
@@ -80,11 +86,17 @@ export class KernelDial {
     for (const socket of this.#running) referenced ? socket.ref() : socket.unref();
   }
 
+  #hurry(): void {
+    if (this.#latest !== undefined) this.#client.attemptSlow(this.#latest);
+    this.#startNext();
+  }
+
   #startNext(): void {
     const target = this.#waiting.shift();
     if (target === undefined || this.#over) return;
     // RFC 8305 §5: "One recommended value for a default delay is 250 milliseconds."
-    if (this.#waiting.length > 0) this.#nextAttempt.set(ATTEMPT_DELAY_MS);
+    if (this.#waiting.length > 0) this.#nextAttempt.set(this.#options.attemptDelayMs);
+    this.#latest = target;
     this.#client.attempting(target);
     if (this.#over) return;
     try {
@@ -123,10 +135,11 @@ export class KernelDial {
   }
 
   #openHandle({ family }: DialTarget): TcpHandle {
-    const { multipath, device } = this.#options;
+    const { multipath, device, typeOfService } = this.#options;
     const fd = openStream({ family, multipath });
     try {
       if (device !== undefined) bindToDevice(fd, device);
+      if (typeOfService !== undefined) setTypeOfService(fd, typeOfService);
     } catch (error) {
       closeDescriptor(fd);
       throw error;
@@ -187,5 +200,3 @@ function allFailed(errors: readonly MptcpError[]): MptcpError {
     errors,
   });
 }
-
-const ATTEMPT_DELAY_MS = 250;

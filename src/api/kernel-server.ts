@@ -21,9 +21,9 @@ import {
 import { describeAddress } from './addresses.ts';
 import { connectionMade } from './diagnostics.ts';
 import { codeOf, MptcpError } from './errors.ts';
-import { KernelSocket } from './kernel-socket.ts';
+import { KernelSocket, plainAddress } from './kernel-socket.ts';
 import { checkServerOptions, type ListenOptions, listenArguments, type ServerOptions } from './options.ts';
-import { resolveHost } from './resolve.ts';
+import { isBlocked, resolveHost } from './resolve.ts';
 import type { DropInfo } from './server.ts';
 
 /** A server of the kernel's; made by `createServer`. */
@@ -146,6 +146,11 @@ export class KernelServer extends NetServer {
 
   #accept(handle: TcpHandle): void {
     const internals = this as unknown as Internals;
+    const { blockList } = this.#options;
+    if (blockList !== undefined && isBlocked(blockList, plainAddress(dropInfo(handle).remoteAddress))) {
+      handle.close();
+      return;
+    }
     if (this.maxConnections !== undefined && internals._connections >= this.maxConnections) {
       this.emit('drop', dropInfo(handle));
       handle.close();

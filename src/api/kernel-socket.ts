@@ -6,9 +6,17 @@
 // into it. Node's own `connect` is never called: it would make plain TCP.
 // Walk: api/kernel-dial connects; api/kernel-watch looks at what becomes of it; node:net does the rest.
 
-import { Socket as NetSocket } from 'node:net';
+import { Socket as NetSocket, type OnReadOpts } from 'node:net';
 import { addAbortSignal } from 'node:stream';
-import { adopt, beginCounting, newTcpHandle, type TcpHandle, unacknowledgedBytes } from '../kernel/index.ts';
+import {
+  adopt,
+  beginCounting,
+  newTcpHandle,
+  setTypeOfService,
+  type TcpHandle,
+  typeOfService,
+  unacknowledgedBytes,
+} from '../kernel/index.ts';
 import { describeAddress } from './addresses.ts';
 import {
   connectionMade,
@@ -17,7 +25,7 @@ import {
   subflowOpened,
   subflowsAreObserved,
 } from './diagnostics.ts';
-import type { DialTarget } from './dial.ts';
+import { ATTEMPT_DELAY_MS, type DialTarget, emitAttempt } from './dial.ts';
 import { fallbackError, MptcpError } from './errors.ts';
 import { KernelDial } from './kernel-dial.ts';
 import { KernelWatch, type WatchClient } from './kernel-watch.ts';
@@ -28,7 +36,13 @@ import {
   noMultipath,
   type SubflowStatus,
 } from './multipath.ts';
-import { CONNECT_TIMEOUT_MS, type ConnectOptions, connectArguments, type SocketOptions } from './options.ts';
+import {
+  CONNECT_TIMEOUT_MS,
+  type ConnectOptions,
+  checkTypeOfService,
+  connectArguments,
+  type SocketOptions,
+} from './options.ts';
 import { resolveTargets } from './resolve.ts';
 
 /** How a socket comes to be. @internal */
@@ -36,12 +50,15 @@ export interface KernelSocketOptions extends SocketOptions {
   /** The handle of an accepted connection; without one the socket is going to connect. */
   readonly handle?: TcpHandle;
   readonly multipath?: boolean;
+  readonly onread?: OnReadOpts;
   /** Why it is the kernel's. */
   readonly reason: string | null;
 }
 
 /** A connection of the kernel's; made by `connect` and by servers. */
 export class KernelSocket extends NetSocket implements WatchClient {
+  /** 'ADDRESS:PORT' of each attempt to connect, in their order. */
+  declare autoSelectFamilyAttemptedAddresses: string[];
   readonly #handle: TcpHandle;
   readonly #reason: string | null;
   #multipathAsked: boolean;
@@ -51,6 +68,7 @@ export class KernelSocket extends NetSocket implements WatchClient {
   #dial: KernelDial | undefined;
   #watch: KernelWatch | undefined;
   #keepAlive: readonly [on: boolean, idleMs: number] | undefined;
+  #typeOfService: number | undefined;
 
   /** @internal */
   constructor({ handle, multipath, reason, signal, ...options }: KernelSocketOptions) {
@@ -76,6 +94,7 @@ export class KernelSocket extends NetSocket implements WatchClient {
     this.#multipathAsked = options.multipath ?? true;
     if (options.signal !== undefined) addAbortSignal(options.signal, this);
     if (options.timeout !== undefined) this.setTimeout(options.timeout);
+    if (options.typeOfService !== undefined) this.setTypeOfService(options.typeOfService);
     if (options.noDelay !== undefined) this.setNoDelay(options.noDelay);
     if (options.keepAlive !== undefined) this.setKeepAlive(options.keepAlive, options.keepAliveInitialDelay);
     // The caller first attaches its listeners.
@@ -99,6 +118,18 @@ export class KernelSocket extends NetSocket implements WatchClient {
     // An empty handle remembers that it was asked, but not for how long.
     this.#keepAlive = [enable, initialDelay];
     return this.#open ? super.setKeepAlive(enable, initialDelay) : this;
+  }
+
+  /** Type of service, with IPv6 traffic class, of the packets of all subflows: 0 to 255. */
+  setTypeOfService(value: number): this {
+    checkTypeOfService(value);
+    this.#typeOfService = value;
+    if (this.#open && !this.destroyed) setTypeOfService(this.#handle.fd, value);
+    return this;
+  }
+
+  getTypeOfService(): number {
+    return this.#open && !this.destroyed ? typeOfService(this.#handle.fd) : (this.#typeOfService ?? 0);
   }
 
   override ref(): this {
@@ -191,13 +222,15 @@ export class KernelSocket extends NetSocket implements WatchClient {
         targets,
         multipath: this.#multipathAsked,
         connectTimeoutMs: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
+        attemptDelayMs: options.autoSelectFamilyAttemptTimeout ?? ATTEMPT_DELAY_MS,
         ...(local === undefined ? {} : isAddress ? { localAddress: local } : { device: local }),
         ...(options.localPort === undefined ? {} : { localPort: options.localPort }),
+        ...(this.#typeOfService === undefined ? {} : { typeOfService: this.#typeOfService }),
       },
       {
-        attempting: ({ address, port, family }) => this.emit('connectionAttempt', address, port, family),
-        attemptFailed: ({ address, port, family }, error) =>
-          this.emit('connectionAttemptFailed', address, port, family, error),
+        attempting: target => emitAttempt(this, 'connectionAttempt', target),
+        attemptSlow: target => emitAttempt(this, 'connectionAttemptTimeout', target),
+        attemptFailed: (target, error) => emitAttempt(this, 'connectionAttemptFailed', target, error),
         connected: fd => this.#connected(fd),
         failed: error => this.destroy(error),
       },
@@ -277,7 +310,7 @@ interface Internals {
 }
 
 /** An address as subflows have it: without the prefix of those that a socket of both families sees. */
-function plainAddress(address = ''): string {
+export function plainAddress(address = ''): string {
   return address.replace(/^::ffff:(?=\d+\.)/, '');
 }
 

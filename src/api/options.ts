@@ -5,7 +5,7 @@
 // unknown ones are ignored, because `http` hands over all of its own.
 // Walk: api/socket and api/server begin here.
 
-import type { LookupFunction } from 'node:net';
+import type { BlockList, LookupFunction, OnReadOpts } from 'node:net';
 import type { ConnectOptions as HostConnectOptions } from '../host/index.ts';
 import { describeAddress, type PathOption } from './addresses.ts';
 import { MptcpError } from './errors.ts';
@@ -38,6 +38,12 @@ export interface ConnectOptions extends SocketOptions {
   readonly hints?: number;
   /** Resolves names instead of `dns.lookup`. */
   readonly lookup?: LookupFunction;
+  /** False: of the addresses of a name only the first is tried. */
+  readonly autoSelectFamily?: boolean;
+  /** Milliseconds after which the next address is tried as well; 250 unless told (RFC 8305 §5). */
+  readonly autoSelectFamilyAttemptTimeout?: number;
+  /** Addresses that are never connected to. */
+  readonly blockList?: BlockList;
   /** Milliseconds without traffic before 'timeout'. */
   readonly timeout?: number;
   readonly noDelay?: boolean;
@@ -58,6 +64,10 @@ export interface ConnectOptions extends SocketOptions {
   readonly require?: boolean;
   /** The local port; with the kernel only. */
   readonly localPort?: number;
+  /** Type of service, or traffic class, of the packets, 0 to 255; with the kernel only. */
+  readonly typeOfService?: number;
+  /** Reads into this buffer in place of 'data'; with the kernel only. */
+  readonly onread?: OnReadOpts;
   /** Ask for DSS checksums. */
   readonly checksum?: boolean;
   /** Largest IP packet, headers included; 1,400 unless told. */
@@ -83,6 +93,8 @@ export interface ServerOptions {
   readonly keepAlive?: boolean;
   readonly keepAliveInitialDelay?: number;
   readonly highWaterMark?: number;
+  /** Clients with these addresses are sent away. */
+  readonly blockList?: BlockList;
   /** Addresses told to clients as further ways here; none unless told. */
   readonly advertise?: readonly { readonly host: string; readonly port?: number }[];
   /** Listen on these addresses or devices instead of all. */
@@ -151,9 +163,10 @@ export function connectArguments(args: readonly unknown[]): {
   if (given['port'] === undefined) throw new MptcpError('ERR_MISSING_ARGS');
   given['port'] = checkPort('port', given['port'], 1);
   const ownStack = given['backend'] === undefined || given['backend'] === 'user';
-  for (const name of [...(ownStack ? ['localPort'] : []), 'fd', 'handle', 'onread']) {
+  for (const name of [...(ownStack ? KERNEL_ONLY : []), 'fd', 'handle']) {
     if (given[name] !== undefined && given[name] !== null) refuse(name, given[name]);
   }
+  refuseObjectMode(given);
   if (given['localPort'] !== undefined) given['localPort'] = checkPort('localPort', given['localPort'], 0);
   if (given['localAddress'] !== undefined && given['paths'] === undefined) {
     check('localAddress', given['localAddress'], 'a local IP address or device name', isText);
@@ -221,6 +234,11 @@ export function checkPath(name: string, path: unknown): asserts path is PathOpti
 export function checkDelay(name: string, value: unknown): number {
   check(name, value, 'a number of milliseconds from 0 to 2147483647', isDelay);
   return value as number;
+}
+
+/** Throws unless `value` is a type of service. */
+export function checkTypeOfService(value: unknown): void {
+  check('typeOfService', value, TYPE_OF_SERVICE.expected, TYPE_OF_SERVICE.valid);
 }
 
 /** Throws unless `value` is a function. */
@@ -325,6 +343,13 @@ function invalidType(name: string, value: unknown, expected: string): MptcpError
   });
 }
 
+/** As node:net does. */
+function refuseObjectMode(given: Record<string, unknown>): void {
+  for (const name of ['objectMode', 'readableObjectMode', 'writableObjectMode']) {
+    if (given[name]) refuse(name, given[name]);
+  }
+}
+
 function refusePipe(what: string, path: unknown): never {
   throw new MptcpError('ERR_INVALID_ARG_VALUE', {
     sentence: `cannot ${what} to the path ${show(path)}`,
@@ -338,9 +363,11 @@ function refuse(name: string, value: unknown): never {
     remedy:
       name === 'localPort'
         ? 'every path gets a free local port; choose addresses with "paths", or use backend: \'kernel\''
-        : name === 'fd' || name === 'reusePort'
-          ? "servers with backend: 'kernel' have it"
-          : 'leave it out',
+        : name === 'onread' || name === 'typeOfService'
+          ? "connections with backend: 'kernel' have it"
+          : name === 'fd' || name === 'reusePort'
+            ? "servers with backend: 'kernel' have it"
+            : 'leave it out',
   });
 }
 
@@ -377,10 +404,18 @@ const OBJECT: OptionCheck = {
 const DEVICE: OptionCheck = { expected: 'the name of a TUN device', valid: isText };
 const FILE: OptionCheck = { expected: 'the name of a file', valid: isText };
 const SIGNAL: OptionCheck = { expected: 'an AbortSignal', valid: isSignal };
+const TYPE_OF_SERVICE: OptionCheck = { expected: 'a whole number from 0 to 255', valid: isWhole(0, 255) };
+const BLOCK_LIST: OptionCheck = {
+  expected: 'a BlockList of node:net',
+  valid: value => typeof (value as { check?: unknown } | null)?.check === 'function',
+};
 const PATHS: OptionCheck = {
   expected: "an array with at least one path, like [{ local: '192.0.2.1' }, { local: 'wlan0' }]",
   valid: value => Array.isArray(value) && value.length > 0,
 };
+
+/** What `connect` takes with the kernel only. */
+const KERNEL_ONLY: readonly string[] = ['localPort', 'onread', 'typeOfService'];
 
 const BACKENDS: ReadonlySet<unknown> = new Set(['user', 'kernel', 'auto']);
 
@@ -388,6 +423,12 @@ const CONNECT_CHECKS: Record<string, OptionCheck> = {
   host: { expected: 'a host name or an IP address', valid: isText },
   family: { expected: '0, 4 or 6', valid: value => value === 0 || value === 4 || value === 6 },
   lookup: { expected: 'a function like dns.lookup', valid: isFunction },
+  autoSelectFamily: BOOLEAN,
+  autoSelectFamilyAttemptTimeout: {
+    expected: 'a number of milliseconds from 1 to 2147483647',
+    valid: isWhole(1, 2_147_483_647),
+  },
+  blockList: BLOCK_LIST,
   timeout: { expected: 'a number of milliseconds from 0 to 2147483647', valid: isDelay },
   connectTimeoutMs: {
     expected: 'a number of milliseconds from 1 to 2147483647',
@@ -397,6 +438,7 @@ const CONNECT_CHECKS: Record<string, OptionCheck> = {
   multipath: BOOLEAN,
   require: BOOLEAN,
   checksum: BOOLEAN,
+  typeOfService: TYPE_OF_SERVICE,
   mtu: MTU,
   signal: SIGNAL,
   device: DEVICE,
@@ -416,6 +458,7 @@ const LISTEN_CHECKS: Record<string, OptionCheck> = {
 const SERVER_CHECKS: Record<string, OptionCheck> = {
   allowHalfOpen: BOOLEAN,
   pauseOnConnect: BOOLEAN,
+  blockList: BLOCK_LIST,
   advertise: { expected: 'an array of { host, port }', valid: value => Array.isArray(value) },
   paths: PATHS,
   multipath: BOOLEAN,

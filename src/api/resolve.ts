@@ -5,7 +5,7 @@
 // Walk: api/connector and api/server ask.
 
 import { type LookupAddress, type LookupAllOptions, lookup as systemLookup } from 'node:dns';
-import { isIP, type LookupFunction } from 'node:net';
+import { type BlockList, isIP, type LookupFunction } from 'node:net';
 import type { DialTarget } from './dial.ts';
 import { MptcpError } from './errors.ts';
 import type { ConnectOptions } from './options.ts';
@@ -47,8 +47,10 @@ export function resolveHost(options: ResolveOptions): Promise<ResolvedAddress[]>
       // A lookup of the application's may know only the form with one address.
       const list = typeof answers === 'string' ? [{ address: answers, family: family ?? 0 }] : answers;
       const found: ResolvedAddress[] = [];
+      let invalid: unknown;
       for (const { address } of Array.isArray(list) ? list : []) {
         const version = isIP(address);
+        if (version === 0) invalid ??= address;
         if (
           version === 0 ||
           (options.family !== undefined && options.family % 10 !== 0 && options.family !== version)
@@ -58,7 +60,10 @@ export function resolveHost(options: ResolveOptions): Promise<ResolvedAddress[]>
         found.push({ address, family: version === 6 ? 6 : 4 });
       }
       if (found.length > 0) resolve(found);
-      else reject(new MptcpError('ENOTFOUND', { syscall: 'lookup', address: host }));
+      else if (invalid !== undefined) {
+        const sentence = `the lookup of "${host}" gave ${JSON.stringify(invalid)}, which is no IP address`;
+        reject(new MptcpError('ERR_INVALID_IP_ADDRESS', { sentence }));
+      } else reject(new MptcpError('ENOTFOUND', { syscall: 'lookup', address: host }));
     };
     (options.lookup ?? (systemLookup as LookupFunction))(host, query, answer);
   });
@@ -66,7 +71,7 @@ export function resolveHost(options: ResolveOptions): Promise<ResolvedAddress[]>
 
 /** The addresses to connect to. */
 export async function resolveTargets(
-  { host = 'localhost', port, family, hints, lookup }: ConnectOptions,
+  { host = 'localhost', port, family, hints, lookup, autoSelectFamily, blockList }: ConnectOptions,
   onLookup: NonNullable<ResolveOptions['onLookup']>,
 ): Promise<DialTarget[]> {
   try {
@@ -76,10 +81,21 @@ export async function resolveTargets(
       ...(hints === undefined ? {} : { hints }),
       ...(lookup === undefined ? {} : { lookup }),
     });
-    return found.map(({ address, family: version }) => ({ address, family: version, port }));
+    const targets = found.map(({ address, family: version }) => ({ address, family: version, port }));
+    const allowed = targets.filter(target => !isBlocked(blockList, target.address));
+    if (allowed.length === 0) {
+      const [{ address }] = targets;
+      throw new MptcpError('ERR_IP_BLOCKED', { syscall: 'connect', address, port });
+    }
+    return autoSelectFamily === false ? allowed.slice(0, 1) : allowed;
   } catch (error) {
     throw lookupError(error, host);
   }
+}
+
+/** Whether a list of the application's names this address. */
+export function isBlocked(blockList: BlockList | undefined, address: string): boolean {
+  return blockList?.check(address, address.includes(':') ? 'ipv6' : 'ipv4') === true;
 }
 
 /** The resolver's own error, with the fields of ours: `code`, `syscall`, `hostname`. */

@@ -14,7 +14,7 @@ import type { EndpointOwner } from './driver.ts';
 import { codeOf, MptcpError } from './errors.ts';
 import { ListeningPorts } from './listening-ports.ts';
 import { checkServerOptions, type ListenArguments, listenArguments, type ServerOptions } from './options.ts';
-import { resolveHost } from './resolve.ts';
+import { isBlocked, resolveHost } from './resolve.ts';
 import { Session } from './session.ts';
 import { Socket, type SocketAddress } from './socket.ts';
 import { type Stack, stackFor } from './stack.ts';
@@ -222,6 +222,10 @@ export class Server extends EventEmitter implements EndpointOwner {
     const stack = this.#stack;
     if (stack === undefined) return;
     const session = new Session({ ...stack, connection });
+    if (isBlocked(this.#options.blockList, connection.remote.address)) {
+      session.abort();
+      return;
+    }
     const tooMany = this.maxConnections !== undefined && this.#sockets.size >= this.maxConnections;
     if (tooMany || (this.#options.require === true && !connection.multipath().active)) {
       const info = dropInfoOf(connection);

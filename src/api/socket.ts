@@ -11,7 +11,7 @@ import type { PathOption } from './addresses.ts';
 import { Alarm, TurnEnd } from './clock.ts';
 import { Connector } from './connector.ts';
 import { connectionMade, fellBack, subflowClosed, subflowOpened } from './diagnostics.ts';
-import type { DialTarget } from './dial.ts';
+import { emitAttempt } from './dial.ts';
 import { fallbackError, MptcpError } from './errors.ts';
 import { type MultipathStatus, multipathOf, noMultipath, subflowOf } from './multipath.ts';
 import {
@@ -40,6 +40,8 @@ export class Socket extends Duplex implements SessionClient {
   connecting = false;
   /** Bytes received so far. */
   bytesRead = 0;
+  /** 'ADDRESS:PORT' of each attempt to connect, in their order. */
+  autoSelectFamilyAttemptedAddresses: string[] | undefined;
   /** Idle milliseconds that bring 'timeout'; undefined when never set. */
   timeout: number | undefined;
   readonly #pending: PendingWrite = new PendingWrite();
@@ -87,8 +89,9 @@ export class Socket extends Duplex implements SessionClient {
     this.#applyOptions(options);
     this.#connector = new Connector(options, {
       lookedUp: (error, address, family, host) => this.emit('lookup', error, address, family, host),
-      attempting: target => this.#emitAttempt('connectionAttempt', target),
-      attemptFailed: (target, error) => this.#emitAttempt('connectionAttemptFailed', target, error),
+      attempting: target => emitAttempt(this, 'connectionAttempt', target),
+      attemptSlow: target => emitAttempt(this, 'connectionAttemptTimeout', target),
+      attemptFailed: (target, error) => emitAttempt(this, 'connectionAttemptFailed', target, error),
       connected: session => this.#connected(session),
       failed: error => this.destroy(error),
     });
@@ -339,11 +342,6 @@ export class Socket extends Duplex implements SessionClient {
     if (options.timeout !== undefined) this.setTimeout(options.timeout);
     if (options.noDelay !== undefined) this.setNoDelay(options.noDelay);
     if (options.keepAlive !== undefined) this.setKeepAlive(options.keepAlive, options.keepAliveInitialDelay);
-  }
-
-  #emitAttempt(event: string, { address, port, family }: DialTarget, error?: Error): void {
-    if (error === undefined) this.emit(event, address, port, family);
-    else this.emit(event, address, port, family, error);
   }
 
   #connected(session: Session): void {

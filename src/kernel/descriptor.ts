@@ -78,6 +78,23 @@ export function reusePort(fd: number): void {
   checked(calls().setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, ONE, 4), 'setsockopt');
 }
 
+/** The type of service of what is sent, and with IPv6 the traffic class. */
+export function setTypeOfService(fd: number, value: number): void {
+  const bytes = new Uint8Array(Int32Array.of(value).buffer);
+  const { setsockopt } = calls();
+  // A socket of IPv6 may carry IPv4, too; one of IPv4 has no traffic class.
+  const six = setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, bytes, bytes.length) >= 0;
+  const result = setsockopt(fd, IPPROTO_IP, IP_TOS, bytes, bytes.length);
+  if (!six) checked(result, 'setsockopt');
+}
+
+/** The same, asked for. */
+export function typeOfService(fd: number): number {
+  const length = readOption(fd, IPPROTO_IP, IP_TOS, fourBytes);
+  if (length > 0) return fourBytes[0];
+  return checked(readOption(fd, IPPROTO_IPV6, IPV6_TCLASS, fourBytes), 'getsockopt') > 0 ? fourBytes[0] : 0;
+}
+
 /** An option's value, as long as the kernel made it; −errno when there is none. */
 export function readOption(fd: number, level: number, name: number, into: Uint8Array): number {
   const { getsockopt, ffi } = calls();
@@ -165,6 +182,10 @@ const SOCK_CLOEXEC = 0o2000000;
 const IPPROTO_TCP = 6;
 const IPPROTO_MPTCP = 262;
 const F_DUPFD_CLOEXEC = 1030;
+const IPPROTO_IP = 0;
+const IP_TOS = 1;
+const IPPROTO_IPV6 = 41;
+const IPV6_TCLASS = 67;
 const SOL_SOCKET = 1;
 const SO_REUSEPORT = 15;
 const SO_BINDTODEVICE = 25;

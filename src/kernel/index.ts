@@ -23,7 +23,9 @@ export {
   replace,
   reusePort,
   type StreamOptions,
+  setTypeOfService,
   systemError,
+  typeOfService,
   unacknowledgedBytes,
 } from './descriptor.ts';
 export type { MptcpInfo, SocketEndpoint, TcpInfo } from './info.ts';

@@ -49,9 +49,16 @@ async function connectFrom(
       {
         ...{ driver: from.driver, network: from.network, targets: [target] },
         planFor: ({ address }) => new PathPlan(undefined, { address, port }),
-        ...{ anyPath: true, connectTimeoutMs: 5000, multipath: true, checksum: false, config: undefined },
+        ...{
+          anyPath: true,
+          connectTimeoutMs: 5000,
+          attemptDelayMs: 250,
+          multipath: true,
+          checksum: false,
+          config: undefined,
+        },
       },
-      { attempting: () => {}, attemptFailed: () => {}, connected, failed: reject },
+      { attempting: () => {}, attemptSlow: () => {}, attemptFailed: () => {}, connected, failed: reject },
     ).start();
   });
   scope.after(() => void socket.on('error', () => {}).destroy());

@@ -49,7 +49,7 @@ const clockKeepers: readonly RegExp[] = [
 
 const badFileNames = /(^|[-/])(utils?|helpers?|types|misc|common|manager2)\.ts$/;
 /** What node:net calls so, and we therefore too. */
-const namesOfNode: readonly string[] = ['getConnections'];
+const namesOfNode: readonly string[] = ['getConnections', 'getTypeOfService'];
 /** At the top or in a class: its indentation and its name. */
 const functionHead =
   /^( {2})?(?:(?:export|default|static|async|override|private|get|set) )*(?:function\*? )?(#?\w+)[<(]/;
