@@ -51,11 +51,8 @@ export function afterEstablished(connection: MultipathConnection, subflow: Subfl
 
 export function applyKeepAlive(connection: MultipathConnection, subflow: Subflow, now: number): void {
   const { subflowKeepAliveMs, keepAliveIntervalMs, keepAliveProbes } = connection.env.config;
-  const own =
-    subflowKeepAliveMs > 0 &&
-    (connection.keepAliveIdleMs === 0 || subflowKeepAliveMs < connection.keepAliveIdleMs);
   subflow.tcb.setKeepAlive(
-    own
+    hasOwnKeepAlive(connection)
       ? {
           idleMs: subflowKeepAliveMs,
           intervalMs: SUBFLOW_KEEPALIVE_INTERVAL_MS,
@@ -64,6 +61,24 @@ export function applyKeepAlive(connection: MultipathConnection, subflow: Subflow
       : { idleMs: connection.keepAliveIdleMs, intervalMs: keepAliveIntervalMs, probes: keepAliveProbes },
     now,
   );
+}
+
+/** The keepalive of the subflows, not the application's, is the one in force. */
+function hasOwnKeepAlive({ env, keepAliveIdleMs }: MultipathConnection): boolean {
+  const { subflowKeepAliveMs } = env.config;
+  return subflowKeepAliveMs > 0 && (keepAliveIdleMs === 0 || subflowKeepAliveMs < keepAliveIdleMs);
+}
+
+/**
+ * An only subflow that nothing here could replace outlives an outage: it is probed for as long as the connection
+ * would live without it.
+ */
+function keepAliveProbesOf(connection: MultipathConnection, subflow: Subflow): number {
+  const replaceable = connection.client && connection.confirmed;
+  if (replaceable || connection.subflows.some(s => s !== subflow && s.isOpen))
+    return SUBFLOW_KEEPALIVE_PROBES;
+  const patience = Math.ceil(connection.env.config.closeTimeoutMs / SUBFLOW_KEEPALIVE_INTERVAL_MS);
+  return SUBFLOW_KEEPALIVE_PROBES + patience;
 }
 
 /** The retransmission timer of a subflow fired: do not wait for it alone. */
@@ -248,6 +263,7 @@ export function expireSubflow(connection: MultipathConnection, subflow: Subflow,
     }
   }
   if (subflow.unmappedMs <= now && !unmappedTimeout(subflow, now)) return;
+  if (hasOwnKeepAlive(connection)) subflow.tcb.keepAliveProbes = keepAliveProbesOf(connection, subflow);
   if (subflow.tcb.nextDeadline() <= now) expireTimers(subflow.tcb, now);
 }
 

@@ -106,7 +106,10 @@ export class ConnectionRun {
     }
   }
 
-  /** Paths that should carry this end's data: the first until it is connected, then those with a subflow. */
+  /**
+   * Paths that should carry this end's data: the first until it is connected, then those with a subflow, unless a
+   * middlebox stands there that may take the options out: nothing but TCP gets on then.
+   */
   pathsInUse(side: 'client' | 'server'): PathRun[] {
     const app = this[side];
     if (app.connection === undefined || !app.connected) return [this.paths[0].path];
@@ -117,7 +120,7 @@ export class ConnectionRun {
     for (const subflow of info?.subflows ?? []) {
       if (subflow.state !== 'active' && subflow.state !== 'suspect') continue;
       const path = this.pathOf(side, subflow.local.address, subflow.remote.address);
-      if (path?.up) (subflow.backup ? backup : regular).push(path);
+      if (path?.up && (path.clear || this.isPlain)) (subflow.backup ? backup : regular).push(path);
     }
     return regular.length > 0 ? regular : backup;
   }

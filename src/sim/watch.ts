@@ -110,7 +110,8 @@ export class Watch {
     const runnableSinceMs = Math.max(drivers[plan.client].frozenUntilMs, drivers[plan.server].frozenUntilMs);
     const boundMs = progressBoundMs(Math.max(...run.paths.map(one => one.path.maxRttMs)));
     const first = run.paths[0].path;
-    const lossless = first.forward.lostPackets + first.backward.lostPackets === 0;
+    // A path that was taken away before the server had accepted is no better than one that lost the third ACK.
+    const lossless = first.forward.lostPackets + first.backward.lostPackets === 0 && !run.lostItsStart;
     const common = { runnableSinceMs, boundMs, lossless };
     const verdicts = [
       watches.up.check(nowMs, { ...common, working: () => run.pathsInUse('client') }),

@@ -150,6 +150,53 @@ test('idle NAT rebinding is found by the keepalive, and the subflow made again',
   world.finish();
 });
 
+/** Nothing passes for so long. */
+function outage(world: World, ms: number): void {
+  world.rules.push(() => 'drop');
+  world.run(ms);
+  world.rules.pop();
+}
+
+// Five probes, two seconds apart, after twenty seconds: a subflow that others could stand in for would be ended.
+for (const side of ['client', 'server'] as const) {
+  test(`an outage of a minute: the keepalive of the ${side} does not end the only subflow it could not replace`, () => {
+    const world = new World({ paths: 1, [side]: { subflowKeepAliveMs: 20_000 } });
+    world.establish();
+    // The server cannot join, and nor can a client that has heard no DSS.
+    if (side === 'server') world.transfer('client', 1000);
+    outage(world, 60_000);
+    assert.equal(world.active(side), 1);
+    world.transfer('client', 1000);
+    world.transfer('server', 1000);
+    world.finish();
+  });
+}
+
+test('a peer that is gone for good: the keepalive of an only subflow ends the connection nevertheless', () => {
+  const keep = { subflowKeepAliveMs: 20_000, closeTimeoutMs: 30_000 };
+  const world = new World({ paths: 1, server: keep });
+  world.establish();
+  world.transfer('client', 1000);
+  world.run(1000);
+  const start = world.now;
+  world.rules.push(() => 'drop');
+  world.until('the end', () => world.server.connection.closed, 200_000);
+  assert.equal(world.server.connection.error, 'ETIMEDOUT');
+  // Idle for 20 s less what has passed, 5 and 15 probes, then the time for a join.
+  assert.ok(Math.abs(world.now - start - 89_000) <= 100, `after ${world.now - start} ms`);
+  const probes = world.packets('server', (_, p) => p.at > start && p.lost);
+  assert.equal(probes.length, 20);
+});
+
+test('of two subflows the keepalive ends the silent one after five probes', () => {
+  const world = new World({ paths: 2, server: { subflowKeepAliveMs: 20_000 } });
+  world.establish(2);
+  const start = world.now;
+  world.rules.push(p => (p.path === 1 ? 'drop' : undefined));
+  world.until('one left', () => world.server.connection.multipath().subflows.length === 1, 60_000);
+  assert.ok(world.now - start <= 30_000, `after ${world.now - start} ms`);
+});
+
 for (const from of ['client', 'server'] as const) {
   test(`many rebindings in a row, data from the ${from}: the limit on subflows is no dead end`, () => {
     const keep = { subflowKeepAliveMs: 20_000 };
