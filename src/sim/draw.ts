@@ -112,6 +112,7 @@ function drawHost(random: RandomStream, traits: Traits, name: string): HostPlan 
   if (traits.checksum && chance(random, 0.7)) config.checksum = true;
   const ecn = random.fork(`ecn ${name}`);
   if (traits.marks && chance(ecn, 0.8)) config.ecn = pick(ecn, ['on', 'on', 'off']);
+  drawOptions(random.fork(`options ${name}`), config);
   // A chain of lost retransmissions long enough for the timeout is likely where every tenth packet is lost.
   if (traits.loss || traits.bursts || traits.corrupt) config.dataTimeoutMs = 900_000;
   return {
@@ -124,6 +125,20 @@ function drawHost(random: RandomStream, traits: Traits, name: string): HostPlan 
     timerLatenessMs: chance(random, 0.5) ? between(random, 0.1, 4) : 0,
     inboxBytes: traits.freezes ? Math.round(logBetween(random, 100_000, 8e6)) : 16 << 20,
   };
+}
+
+/** What an application or an administrator may set and a peer may meet. */
+function drawOptions(random: RandomStream, config: Partial<Config>): void {
+  if (chance(random, 0.2)) config.pacing = true;
+  if (chance(random, 0.15)) config.shortSequence = true;
+  if (chance(random, 0.15)) config.plainSynMs = pick(random, [0, 50, 2_000]);
+  if (chance(random, 0.1)) config.blackholeTimeoutMs = pick(random, [0, 1_000]);
+  if (chance(random, 0.1)) config.sendBufferInitialBytes = Math.round(logBetween(random, 2_048, 1e6));
+  if (chance(random, 0.1)) config.receiveBufferInitialBytes = Math.round(logBetween(random, 4_096, 1e6));
+  // Longer than every outage that has to be survived, the chain of doubled timeouts it leaves included.
+  if (chance(random, 0.1)) config.userTimeoutMs = whole(random, 120_000, 900_000);
+  if (chance(random, 0.1)) config.suspectSlackMs = whole(random, 0, 200);
+  if (chance(random, 0.1)) config.replaceAfterMs = whole(random, 1_000, 20_000);
 }
 
 // Paths lead from interfaces of the client to interfaces of the server, a pair at most once.
@@ -274,6 +289,8 @@ function drawConnections(
     .map((_, place) => place)
     .filter(place => place !== paths[0].to.interface);
   const advertise = chance(random, 0.25) ? others : [];
+  const ports = random.fork('advertised port');
+  const advertisePort = chance(ports, 0.3) ? 5_000 + whole(ports, 0, 99) : undefined;
   const bytesPerMs = Math.min(...[paths[0].forward, paths[0].backward].map(bytesPerMsOf));
   const smallestMtu = Math.min(...paths.map(path => path.forward.mtu ?? 1_500));
   const mostBytes = Math.min(
@@ -297,6 +314,7 @@ function drawConnections(
       multipath: !plain.client,
       checksum: traits.checksum && chance(random, 0.5),
       advertise,
+      ...(advertisePort === undefined ? {} : { advertisePort }),
       serverMultipath: !plain.server,
       clientApplication: applications.client,
       serverApplication: applications.server,

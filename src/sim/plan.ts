@@ -73,6 +73,8 @@ export interface ConnectionPlan {
   checksum: boolean;
   /** Interfaces of the server that it advertises. */
   advertise: number[];
+  /** The port it advertises them with; without one, the client goes to the port it knows. */
+  advertisePort?: number;
   serverMultipath: boolean;
   clientApplication: ApplicationPlan;
   serverApplication: ApplicationPlan;

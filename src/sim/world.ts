@@ -250,7 +250,11 @@ export class World {
     const key = `${plan.server}:${plan.port}`;
     if (this.listeners.has(key)) return;
     const server = this.drivers[plan.server];
-    const advertise = plan.advertise.map(place => ({ address: server.plan.interfaces[place].address }));
+    const port = plan.advertisePort === undefined ? {} : { port: plan.advertisePort };
+    const advertise = plan.advertise.map(place => ({
+      address: server.plan.interfaces[place].address,
+      ...port,
+    }));
     const options = { port: plan.port, multipath: plan.serverMultipath };
     this.listeners.set(key, server.host.listen(advertise.length > 0 ? { ...options, advertise } : options));
   }
