@@ -70,8 +70,8 @@ function hasOwnKeepAlive({ env, keepAliveIdleMs }: MultipathConnection): boolean
 }
 
 /**
- * An only subflow that nothing here could replace outlives an outage: it is probed for as long as the connection
- * would live without it.
+ * An only subflow that nothing here could replace outlives an outage: it is probed for as long as the
+ * connection would live without it.
  */
 function keepAliveProbesOf(connection: MultipathConnection, subflow: Subflow): number {
   const replaceable = connection.client && connection.confirmed;

@@ -110,7 +110,7 @@ export class Watch {
     const runnableSinceMs = Math.max(drivers[plan.client].frozenUntilMs, drivers[plan.server].frozenUntilMs);
     const boundMs = progressBoundMs(Math.max(...run.paths.map(one => one.path.maxRttMs)));
     const first = run.paths[0].path;
-    // A path that was taken away before the server had accepted is no better than one that lost the third ACK.
+    // A path taken away before the server had accepted is no better than one that lost the third ACK.
     const lossless = first.forward.lostPackets + first.backward.lostPackets === 0 && !run.lostItsStart;
     const common = { runnableSinceMs, boundMs, lossless };
     const verdicts = [

@@ -31,7 +31,7 @@ test('500 fixed seeds', async context => {
   const result = await swarm(context, 1);
   assert.equal(result.worlds, SEEDS);
   assertNoneFailed(result);
-  assert.ok(result.medianWorldMs < 50, `the median world takes ${result.medianWorldMs} ms`);
+  assert.ok(result.medianWorldMs < 250, `the median world takes ${result.medianWorldMs} ms`);
 });
 
 test('500 fresh seeds', async context => {
