@@ -107,8 +107,8 @@ export class ConnectionRun {
   }
 
   /**
-   * Paths that should carry this end's data: the first until it is connected, then those with a subflow, unless
-   * a middlebox stands there that may take the options out: nothing but TCP gets on then.
+   * Paths that should carry this end's data: the first until it is connected, then those with a subflow,
+   * unless a middlebox stands there that may take the options out: nothing but TCP gets on then.
    */
   pathsInUse(side: 'client' | 'server'): PathRun[] {
     const app = this[side];
