@@ -2,6 +2,7 @@
 
 import { MPTCP_DEFAULTS, type MptcpConfig } from '../mptcp/index.ts';
 import { HostError } from './errors.ts';
+import { keysFrom, RANDOM_KEY } from './fast-open.ts';
 
 export interface Config extends MptcpConfig {
   /** Half-open connections of one listener (Linux: tcp_max_syn_backlog). */
@@ -16,6 +17,15 @@ export interface Config extends MptcpConfig {
   /** Ephemeral ports (Linux: ip_local_port_range). */
   ephemeralFirst: number;
   ephemeralLast: number;
+  /**
+   * TCP Fast Open, in bits: 1 clients that ask for it, 2 listeners that have a queue for it, 4 data without a
+   * cookie sent, 0x200 data without a cookie taken, 0x400 every listener has a queue (Linux: tcp_fastopen).
+   */
+  fastOpen: number;
+  /** Key of the cookies, and after a comma the one before; `random` = its own (Linux: tcp_fastopen_key). */
+  fastOpenKey: string;
+  /** After a black hole no Fast Open for so long; 0 = go on (Linux: tcp_fastopen_blackhole_timeout_sec). */
+  fastOpenBlackholeMs: number;
 }
 
 export const DEFAULT_CONFIG: Config = {
@@ -28,6 +38,9 @@ export const DEFAULT_CONFIG: Config = {
   rstPerSecond: 100,
   ephemeralFirst: 32_768,
   ephemeralLast: 60_999,
+  fastOpen: 1,
+  fastOpenKey: RANDOM_KEY,
+  fastOpenBlackholeMs: 0,
 };
 
 /** Defaults with `overrides` laid over them; unknown keys and impossible values are refused by name. */
@@ -58,5 +71,6 @@ export function mergeConfig(base: Config, overrides: Partial<Config> | undefined
   if (config.ecn !== 'on' && config.ecn !== 'passive' && config.ecn !== 'off') {
     throw new HostError('EINVAL', `configuration 'ecn' must be on, passive or off, not '${config.ecn}'`);
   }
+  if (config.fastOpenKey !== RANDOM_KEY) keysFrom(config.fastOpenKey);
   return config;
 }

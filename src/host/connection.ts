@@ -12,7 +12,7 @@ import type {
   Notice,
   PathOptions,
 } from '../mptcp/index.ts';
-import { changeController, removePath } from '../mptcp/index.ts';
+import { changeController, removePath, sendFirst } from '../mptcp/index.ts';
 import {
   type ByteStream,
   type CloseReason,
@@ -62,6 +62,9 @@ export class Connection implements MultipathOwner, HeapItem {
   multipathSide: MultipathConnection | null = null;
   private readonly host: Host;
   private listener: Listener | null;
+  /** Counts it as one without its third ACK (TCP Fast Open). */
+  private earlyListener: Listener | null = null;
+  private deferred = false;
   private readyBits = 0;
   private readonly notices: Notice[] = [];
   private isClosed = false;
@@ -141,12 +144,30 @@ export class Connection implements MultipathOwner, HeapItem {
   write(bytes: Uint8Array, offset: number, length: number, now: number): number {
     if (this.isClosed) return 0;
     const taken = this.stream.write(bytes, offset, length, now);
-    if (taken > 0) this.host.touch(this);
+    if (taken > 0) {
+      this.begin(now);
+      this.host.touch(this);
+    }
     return taken;
+  }
+
+  /** TCP Fast Open: the SYN waits for the first write, or for `begin`; nothing has left yet. */
+  get isDeferred(): boolean {
+    return this.deferred && !this.isClosed;
+  }
+
+  /** Sends a SYN that waits for the first write, with what was written or without. */
+  begin(now: number): void {
+    if (!this.deferred) return;
+    this.deferred = false;
+    if (this.multipathSide !== null) sendFirst(this.multipathSide, now);
+    else tcbOf(this).open(now);
+    this.host.touch(this);
   }
 
   /** No more writes: the end follows what is queued. */
   shutdown(now: number): void {
+    this.begin(now);
     this.stream.shutdown(now);
     this.host.touch(this);
   }
@@ -267,7 +288,12 @@ export class Connection implements MultipathOwner, HeapItem {
   // StreamOwner, MultipathOwner
 
   streamReady(bits: number): void {
-    if ((bits & Ready.CONNECTED) !== 0 && !this.wasConnected) {
+    if ((bits & Ready.CONNECTED) !== 0) {
+      if (this.wasConnected) {
+        // Its third ACK: the application has had it since the SYN.
+        bits &= ~Ready.CONNECTED;
+        this.leaveEarly(false);
+      }
       this.wasConnected = true;
       const deferMs = this.listener?.deferAcceptMs ?? 0;
       // From the SYN/ACK on, as Linux counts.
@@ -284,6 +310,7 @@ export class Connection implements MultipathOwner, HeapItem {
     this.isClosed = true;
     this.error = reason.code;
     this.errorReason = reason.text;
+    this.leaveEarly(reason.code === 'ECONNRESET');
     this.leaveHalfOpen();
     this.readyBits |= Ready.CLOSED;
     this.host.endpointReady(this);
@@ -348,6 +375,29 @@ export class Connection implements MultipathOwner, HeapItem {
 
   interfaceFor(id: number): ReturnType<Host['interfaceOf']> {
     return this.host.interfaceOf(id);
+  }
+
+  /** The SYN waits (host.connect). */
+  defer(): void {
+    this.deferred = true;
+  }
+
+  /** It is the application's before its third ACK (host/incoming). */
+  earlyFor(listener: Listener): void {
+    this.earlyListener = listener;
+    listener.earlyBegan();
+  }
+
+  /** There was no room for it after all (host/incoming). */
+  notOpened(): void {
+    this.isClosed = true;
+    this.leaveEarly(false);
+    this.leaveHalfOpen();
+  }
+
+  private leaveEarly(wasReset: boolean): void {
+    this.earlyListener?.earlyEnded(wasReset, this.host.lastNowMs);
+    this.earlyListener = null;
   }
 
   /** Notes the addresses of the first subflow (host). */

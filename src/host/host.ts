@@ -37,6 +37,7 @@ import { Connection } from './connection.ts';
 import { controlMessage } from './control-message.ts';
 import { DeadlineHeap } from './deadline-heap.ts';
 import { HostError } from './errors.ts';
+import { FastOpenBit, FastOpenTable, splitKeys } from './fast-open.ts';
 import { type FlowOptions, Flows, type LocalPort } from './flows.ts';
 import { Incoming } from './incoming.ts';
 import { type InterfaceOptions, Interfaces, isAddressed } from './interfaces.ts';
@@ -60,6 +61,11 @@ export interface ConnectOptions {
   checksum?: boolean;
   noDelay?: boolean;
   keepAliveMs?: number;
+  /**
+   * TCP Fast Open (RFC 7413; Linux: TCP_FASTOPEN_CONNECT): with a cookie of the server the SYN waits for the
+   * first write and takes data along (`Connection.isDeferred`); without one it asks for a cookie.
+   */
+  fastOpen?: boolean;
   config?: Partial<Config>;
 }
 
@@ -73,6 +79,13 @@ export interface ListenOptions {
   family?: 4 | 6;
   /** Several listeners that all say so may share a port; each connection goes to one of them. */
   reusePort?: boolean;
+  /**
+   * Connections that may be accepted, with the data of their SYN, before their third ACK; 0 = none. Counts
+   * only where `config.fastOpen` has bit 2 (Linux: TCP_FASTOPEN).
+   */
+  fastOpen?: number;
+  /** 16 bytes, or 32: the key of its cookies, and the one before (Linux: TCP_FASTOPEN_KEY). */
+  fastOpenKey?: Uint8Array;
   /** For the connections it accepts. */
   config?: Partial<Config>;
   /** Connections are handed out when data has come, or after this time (Linux: TCP_DEFER_ACCEPT). */
@@ -101,6 +114,9 @@ export class Host {
   private readonly flows: Flows;
   private readonly incoming: Incoming;
   private readonly resets: ResetQueue;
+  private readonly fastOpen: FastOpenTable;
+  /** The newest `now` of a packet that arrived. */
+  lastNowMs = 0;
   private nextConnectionId = 1;
 
   constructor(options: HostOptions) {
@@ -109,7 +125,8 @@ export class Host {
     const shared = new Shared({ entropy: options.entropy, counters: newCounters() });
     this.env = new Environment({ config: this.config, shared });
     this.resets = new ResetQueue(this.env, this.config.rstPerSecond);
-    const { env, listeners, networks, resets, tokens } = this;
+    this.fastOpen = new FastOpenTable(this.env);
+    const { env, listeners, networks, resets, tokens, fastOpen } = this;
     this.flows = new Flows({ env, isReserved: port => listeners.has(port) || this.isReserved(port) });
     this.incoming = new Incoming({
       env,
@@ -118,6 +135,7 @@ export class Host {
       networks,
       tokens,
       resets,
+      fastOpen,
       newConnection: listener => this.newConnection(listener.config, listener),
       adopt: connection => this.adopt(connection),
       touch: connection => this.touch(connection),
@@ -191,6 +209,7 @@ export class Host {
 
   /** Verb 1: takes one raw IP packet that arrived on an interface. Malformed ones are counted and dropped. */
   receive(interfaceId: number, bytes: Uint8Array, offset: number, length: number, now: number): void {
+    this.lastNowMs = now;
     const networkInterface = this.interfaces.find(interfaceId);
     const segment = this.segment;
     if (networkInterface === undefined || !decodePacket(segment, bytes, offset, length)) {
@@ -320,15 +339,21 @@ export class Host {
       remoteWords,
       remotePort: target.port,
     };
+    const fastOpen = options.fastOpen
+      ? this.fastOpen.attempt(config, networkInterface, remoteWords, now)
+      : null;
+    if (fastOpen?.carries) connection.defer();
     if (options.multipath ?? true) {
       const side = new MultipathConnection({ env, owner: connection, client: true });
       connection.multipathSide = side;
       connection.stream = side;
-      openFirst(side, { ...endpoint, paths: options.paths, remote: options.remote }, now);
+      openFirst(side, { ...endpoint, paths: options.paths, remote: options.remote, fastOpen }, now);
     } else {
       const tcb = openPlain(this.flows, connection, { ...endpoint, env, now });
       if (tcb === null) throw new HostError('EADDRINUSE', 'no local port is free for this destination');
-      tcb.open(now);
+      tcb.fastOpenClient = fastOpen;
+      if (fastOpen?.carries) tcb.defer();
+      else tcb.open(now);
     }
     if (options.noDelay) connection.stream.setNoDelay(true);
     if (options.keepAliveMs) connection.stream.setKeepAlive(true, options.keepAliveMs, now);
@@ -343,17 +368,22 @@ export class Host {
     const family = options.family ?? null;
     const reusePort = options.reusePort ?? false;
     this.listeners.assertFree({ port, interfaceId, family, reusePort });
+    const config = mergeConfig(this.config, options.config);
+    const backlog = options.backlog ?? this.config.backlog;
+    const all = (config.fastOpen & FastOpenBit.ALL_LISTENERS) !== 0;
     const listener = new Listener({
       host: this,
       port,
       interfaceId,
       family,
       reusePort,
-      config: mergeConfig(this.config, options.config),
+      config,
       deferAcceptMs: options.deferAcceptMs ?? 0,
-      backlog: options.backlog ?? this.config.backlog,
+      backlog,
       multipath: options.multipath ?? true,
       advertise: options.advertise ?? [],
+      fastOpenQueue: options.fastOpen || (all ? backlog : 0),
+      fastOpenKeys: options.fastOpenKey === undefined ? [] : splitKeys(options.fastOpenKey),
     });
     this.listeners.add(listener);
     return listener;

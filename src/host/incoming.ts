@@ -15,6 +15,7 @@ import { type Environment, type NetworkInterface, openPassive, State, type Tcb }
 import { Flag, Mp, type Segment } from '../wire/index.ts';
 import type { Config } from './config.ts';
 import type { Connection } from './connection.ts';
+import type { FastOpenTable } from './fast-open.ts';
 import type { Flows } from './flows.ts';
 import type { Listener } from './listener.ts';
 import type { Listeners } from './listeners.ts';
@@ -28,6 +29,7 @@ export interface IncomingOptions {
   networks: NetworkMemory;
   tokens: ReadonlyMap<number, MultipathConnection>;
   resets: ResetQueue;
+  fastOpen: FastOpenTable;
   /** Makes an empty connection for a listener. */
   newConnection(listener: Listener): Connection;
   /** Takes it among the living. */
@@ -115,18 +117,26 @@ export class Incoming {
     };
     const connection = this.parts.newConnection(listener);
     const { env } = connection;
+    const fastOpen = this.parts.fastOpen.answer(listener, segment, now);
+    if (fastOpen?.early) connection.earlyFor(listener);
+    listener.halfOpen++;
     let tcb: Tcb | null;
     if (listener.multipath && validCapableSyn(segment)) {
       const side = new MultipathConnection({ env, owner: connection, client: false });
       connection.multipathSide = side;
       connection.stream = side;
-      tcb = acceptFirst(side, { ...endpoint, advertise: listener.advertise }, segment, now);
+      tcb = acceptFirst(side, { ...endpoint, advertise: listener.advertise, fastOpen }, segment, now);
     } else {
       tcb = openPlain(flows, connection, { ...endpoint, env, now });
-      if (tcb !== null) openPassive(tcb, segment, now);
+      if (tcb !== null) {
+        tcb.fastOpenServer = fastOpen;
+        openPassive(tcb, segment, now);
+      }
     }
-    if (tcb === null) return;
-    listener.halfOpen++;
+    if (tcb === null) {
+      connection.notOpened();
+      return;
+    }
     connection.setEndpoints(tcb);
     this.parts.adopt(connection);
   }

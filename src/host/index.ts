@@ -17,6 +17,7 @@ export { type CounterName, type Entropy, Ready } from '../tcp/index.ts';
 export { type Config, DEFAULT_CONFIG } from './config.ts';
 export { Connection, type Endpoint } from './connection.ts';
 export { HostError } from './errors.ts';
+export { FastOpenBit } from './fast-open.ts';
 export {
   type ConnectOptions,
   Host,

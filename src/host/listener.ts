@@ -28,6 +28,9 @@ export interface ListenerOptions {
   backlog: number;
   multipath: boolean;
   advertise: readonly AdvertisedAddress[];
+  /** Connections that may be waiting for their third ACK (TCP Fast Open). */
+  fastOpenQueue: number;
+  fastOpenKeys: readonly Uint8Array[];
 }
 
 export class Listener {
@@ -40,6 +43,10 @@ export class Listener {
   readonly advertise: readonly AdvertisedAddress[];
   backlog: number;
   deferAcceptMs: number;
+  /** Connections that may be the application's before their third ACK (Linux: TCP_FASTOPEN); 0 = none. */
+  fastOpenQueue: number;
+  /** Keys of 16 bytes, the newest first; none = those of the configuration (Linux: TCP_FASTOPEN_KEY). */
+  fastOpenKeys: readonly Uint8Array[];
   userData: unknown = undefined;
   /** Connections in SYN-RECEIVED. */
   halfOpen = 0;
@@ -48,6 +55,9 @@ export class Listener {
   private readyBits = 0;
   private readonly host: Host;
   private readonly queue: Connection[] = [];
+  /** Connections without their third ACK, and when each of those that were reset counts no more. */
+  private early = 0;
+  private readonly resetUntilMs: number[] = [];
 
   constructor(options: ListenerOptions) {
     this.host = options.host;
@@ -60,6 +70,8 @@ export class Listener {
     this.backlog = options.backlog;
     this.multipath = options.multipath;
     this.advertise = options.advertise;
+    this.fastOpenQueue = options.fastOpenQueue;
+    this.fastOpenKeys = options.fastOpenKeys;
   }
 
   /** Ready bits since the last call. */
@@ -91,6 +103,27 @@ export class Listener {
     this.queue.length = 0;
   }
 
+  /** True when one more connection may be the application's before its third ACK. */
+  admitsEarly(now: number): boolean {
+    if (this.early + this.resetUntilMs.length < this.fastOpenQueue) return true;
+    if (!(this.resetUntilMs[0] <= now)) return false;
+    this.resetUntilMs.shift();
+    return this.early + this.resetUntilMs.length < this.fastOpenQueue;
+  }
+
+  earlyBegan(): void {
+    this.early++;
+  }
+
+  /**
+   * Its third ACK has come, or it has ended. RFC 7413 §5.1: one that was reset, which is what the victim of a
+   * spoofed SYN answers, counts for a while as if it were still pending.
+   */
+  earlyEnded(wasReset: boolean, now: number): void {
+    this.early--;
+    if (wasReset) this.resetUntilMs.push(now + RESET_COUNTS_MS);
+  }
+
   /** A connection has completed its handshake (called by host). */
   established(connection: Connection): void {
     this.queue.push(connection);
@@ -98,3 +131,6 @@ export class Listener {
     this.host.endpointReady(this);
   }
 }
+
+/** As in Linux. */
+const RESET_COUNTS_MS = 60_000;

@@ -11,6 +11,7 @@ import {
   type CloseReason,
   type Environment,
   expireTimers,
+  isEarly,
   newBuffers,
   type PlainStream,
   RangeSet,
@@ -35,7 +36,7 @@ import type { Scheduler } from './scheduler/scheduler.ts';
 import { releaseSent, transmitConnection } from './send.ts';
 import { announce, Signals } from './signals.ts';
 import { Stage, type Subflow } from './subflow.ts';
-import { applyKeepAlive, closeSubflows, drop, expireSubflow, sweep } from './subflow-life.ts';
+import { applyKeepAlive, drop, expireSubflow, lonelyTimeout, sweep } from './subflow-life.ts';
 
 export class MultipathConnection implements ByteStream {
   readonly env: Environment<MptcpConfig>;
@@ -63,6 +64,8 @@ export class MultipathConnection implements ByteStream {
   readonly sendBuffer: SendBuffer;
   dataUna = 1;
   dataNxt = 1;
+  /** Where the data sequence begins: behind what left with the SYN. */
+  firstDsn = 1;
   /** Right edge of the peer's window (exclusive). */
   sndRight = 1;
   /** dsn of our DATA_FIN, -1 until the application has finished. */
@@ -258,18 +261,7 @@ export class MultipathConnection implements ByteStream {
     if (this.fastclose !== null && this.fastclose.deadlineMs <= now) fastcloseTimeout(this, now);
     this.signals.expire(now, this.env.config.addAddrRetries);
     this.paths.run(now);
-    if (this.lonelyMs <= now && this.subflows.some(s => s.isOpen && now - s.flightMs >= SETTLED_MS)) {
-      // Joined and idle since: nothing had to be said on it yet.
-      this.lonelyMs = Infinity;
-    }
-    if (this.lonelyMs <= now) {
-      this.lonelyMs = Infinity;
-      if (this.isAllExchanged) closeSubflows(this, now);
-      this.finish({
-        code: this.isAllExchanged ? null : 'ETIMEDOUT',
-        text: 'all subflows were lost and none could be opened again in time',
-      });
-    }
+    if (this.lonelyMs <= now) lonelyTimeout(this, now);
     if (this.orphanMs <= now && now - this.dataProgressMs < this.env.config.dataTimeoutMs) {
       // Still delivering what was written before the application let go.
       this.orphanMs = this.dataProgressMs + this.env.config.dataTimeoutMs;
@@ -344,7 +336,7 @@ export class MultipathConnection implements ByteStream {
       this.dataNxt === this.dataFinDsn &&
       this.dataUna <= this.dataFinDsn &&
       // Until the peer is known to have the keys, the first data goes before everything else.
-      (this.confirmed || !this.client || this.dataNxt === 1) &&
+      (this.confirmed || !this.client || this.dataNxt === this.firstDsn) &&
       !this.isDone
     );
   }
@@ -359,7 +351,9 @@ export class MultipathConnection implements ByteStream {
   }
 
   get maySend(): boolean {
-    return this.remoteKey !== null && this.plain === null && this.fastclose === null;
+    if (this.plain !== null || this.fastclose !== null) return false;
+    // RFC 8684 §B.3, Figure 19: a listener may send before it has the peer's key.
+    return this.remoteKey !== null || (this.subflows.length > 0 && isEarly(this.subflows[0].tcb));
   }
 
   /** Unsent bytes wait for the peer's window alone. */
@@ -382,6 +376,12 @@ export class MultipathConnection implements ByteStream {
   /** Room on a subflow for the scheduler. */
   freeBytes(subflow: Subflow): number {
     return (this.declined & (1 << (subflow.id & 31))) !== 0 ? 0 : sendSpace(subflow.tcb);
+  }
+
+  /** The peer has taken so many bytes from the SYN. */
+  skipEarly(length: number): void {
+    this.firstDsn = this.dataUna = this.dataNxt = 1 + length;
+    this.localSequence.leaveOut(length);
   }
 
   /** The peer's window as its handshake stated it. */
@@ -491,6 +491,3 @@ export class MultipathConnection implements ByteStream {
     if (this.isDone && this.subflows.length === 0) this.sendBuffer.discard();
   }
 }
-
-/** An open subflow that nobody has reset for so long is there to stay. */
-const SETTLED_MS = 5_000;

@@ -10,27 +10,37 @@ const REACH = 2 ** 52;
 export class DataSequence {
   private hi = 0;
   private lo = 0;
+  /** Bytes at the beginning of the stream that are outside of the data sequence (RFC 8684 §B.2). */
+  private outside = 0;
 
   start(idsn: { idsnHi: number; idsnLo: number }): void {
     this.hi = idsn.idsnHi;
     this.lo = idsn.idsnLo;
   }
 
+  /**
+   * So many first bytes of the stream left in a SYN. RFC 8684 §B.2: "the first non-TFO data byte occupies the
+   * second octet" of the data sequence.
+   */
+  leaveOut(bytes: number): void {
+    this.outside = bytes;
+  }
+
   /** Upper half of the wire number of an offset. */
   wireHi(dsn: number): number {
-    return (this.hi + Math.floor((this.lo + dsn) / WORD)) >>> 0;
+    return (this.hi + Math.floor((this.lo + dsn - this.outside) / WORD)) >>> 0;
   }
 
   /** Lower half of the wire number of an offset. */
   wireLo(dsn: number): number {
-    return (this.lo + dsn) % WORD;
+    return (this.lo + dsn - this.outside) % WORD;
   }
 
   /** Offset of a 64-bit number; NaN when it is out of all proportion. */
   from64(hi: number, lo: number): number {
     let high = (hi - this.hi) >>> 0;
     if (high >= WORD / 2) high -= WORD;
-    const dsn = high * WORD + (lo - this.lo);
+    const dsn = high * WORD + (lo - this.lo) + this.outside;
     return dsn > -REACH && dsn < REACH ? dsn : Number.NaN;
   }
 

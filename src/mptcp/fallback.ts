@@ -169,7 +169,7 @@ class FallbackStream extends PlainStream {
     segment.dssFlags |= DssFlag.MAP | DssFlag.DSN_64;
     segment.dsnHi = sequence.wireHi(dsn);
     segment.dsnLo = sequence.wireLo(dsn);
-    segment.ssn = this.infiniteSsn >>> 0;
+    segment.ssn = (this.infiniteSsn - this.subflow.earlyOut) >>> 0;
     segment.dataLength = 0;
     segment.checksum = this.connection.checksum ? 0 : -1;
     this.connection.env.counters.InfiniteMapTx++;
@@ -452,7 +452,7 @@ export function infiniteMappingReceived(subflow: Subflow, segment: Segment, now:
   }
   const dsn = connection.remoteSequence.from64(segment.dsnHi, segment.dsnLo);
   const near = subflow.tcb.rcvNxt;
-  const ssn = near + ((segment.ssn - near) | 0);
+  const ssn = near + ((segment.ssn + subflow.earlyIn - near) | 0);
   if ((segment.dssFlags & DssFlag.DSN_64) !== 0 && !Number.isNaN(dsn)) subflow.receiveShift = dsn - ssn;
   return fallBack(subflow, { cause: 'infinite-mapping', seenBy: 'peer' }, now);
 }

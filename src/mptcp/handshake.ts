@@ -84,7 +84,7 @@ function capableAnswered(subflow: Subflow, segment: Segment, now: number): boole
   connection.checksum = connection.checksum || (segment.capableFlags & CapableFlag.CHECKSUM) !== 0;
   connection.remoteDeniesJoin = (segment.capableFlags & CapableFlag.NO_JOIN_TO_SOURCE) !== 0;
   connection.setRemoteKey(keyFrom(connection.env.entropy, segment.senderKeyHi, segment.senderKeyLo));
-  connection.openWindow(1, segment.window);
+  connection.openWindow(connection.firstDsn, segment.window);
   return true;
 }
 

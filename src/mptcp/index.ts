@@ -14,7 +14,7 @@ export type {
   PathOptions,
   SubflowInfo,
 } from './observation.ts';
-export { acceptFirst, joinRequested, openFirst } from './opening.ts';
+export { acceptFirst, joinRequested, openFirst, sendFirst } from './opening.ts';
 export { ResetReason } from './reset-reason.ts';
 export type { Path, Scheduler } from './scheduler/scheduler.ts';
 export { changeController, interfaceGone, limitMtu, removePath } from './subflow-life.ts';

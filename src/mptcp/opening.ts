@@ -2,7 +2,14 @@
 // and joins asked of us (§3.2). Before: host.connect, host/incoming, the path manager. After: tcp/handshake,
 // mptcp/handshake.
 
-import { type NetworkInterface, openPassive, type Tcb } from '../tcp/index.ts';
+import {
+  type FastOpenClient,
+  type FastOpenServer,
+  type NetworkInterface,
+  openPassive,
+  State,
+  type Tcb,
+} from '../tcp/index.ts';
 import type { Segment } from '../wire/index.ts';
 import type { MultipathConnection } from './connection.ts';
 import { joinHmac } from './keys.ts';
@@ -34,7 +41,11 @@ interface NewSubflow {
 /** Active open. */
 export function openFirst(
   connection: MultipathConnection,
-  options: SubflowEndpoint & { paths: readonly PathOptions[]; remote: { address: string; port: number } },
+  options: SubflowEndpoint & {
+    paths: readonly PathOptions[];
+    remote: { address: string; port: number };
+    fastOpen: FastOpenClient | null;
+  },
   now: number,
 ): void {
   const first = options.paths[0];
@@ -60,6 +71,17 @@ export function openFirst(
   connection.paths.localId(options.networkInterface.words, 0);
   connection.paths.plan(options.paths, options.remote, subflow);
   connection.owner.setEndpoints(subflow.tcb);
+  subflow.tcb.fastOpenClient = options.fastOpen;
+  // With a cookie, the SYN waits for data to take along (Linux: TCP_FASTOPEN_CONNECT).
+  if (options.fastOpen?.carries) subflow.tcb.defer();
+  else sendFirst(connection, now);
+}
+
+/** The first SYN leaves. */
+export function sendFirst(connection: MultipathConnection, now: number): void {
+  const [subflow] = connection.subflows;
+  if (subflow === undefined || subflow.tcb.state > State.SYN_SENT) return;
+  const known = knownOf(connection, subflow.tcb.networkInterface, now);
   subflow.tcb.open(now);
   if (subflow.plainCause !== null) connection.env.counters.MPCapableSYNTXDisabled++;
   else if (connection.env.config.plainSynMs > 0) {
@@ -71,7 +93,10 @@ export function openFirst(
 /** Passive open: a SYN with a valid MP_CAPABLE. */
 export function acceptFirst(
   connection: MultipathConnection,
-  options: SubflowEndpoint & { advertise: readonly { address: string; port?: number }[] },
+  options: SubflowEndpoint & {
+    advertise: readonly { address: string; port?: number }[];
+    fastOpen: FastOpenServer | null;
+  },
   segment: Segment,
   now: number,
 ): Tcb | null {
@@ -86,6 +111,7 @@ export function acceptFirst(
     return null;
   }
   connection.paths.localId(options.networkInterface.words, 0);
+  subflow.tcb.fastOpenServer = options.fastOpen;
   openPassive(subflow.tcb, segment, now);
   return subflow.tcb;
 }

@@ -87,8 +87,7 @@ export function processReset(subflow: Subflow, segment: Segment, now: number): v
 function capableMapping(subflow: Subflow, segment: Segment, ssn: number, now: number): boolean {
   if (segment.capableLength < 22 || segment.payloadLength === 0 || !subflow.initial) return true;
   if (segment.checksum >= 0 !== subflow.connection.checksum) return checksumMismatch(subflow, now);
-  arrived.ssn = 1;
-  arrived.dsn = 1;
+  arrived.ssn = arrived.dsn = 1 + subflow.earlyIn;
   arrived.length = segment.dataLength;
   arrived.checksum = segment.checksum;
   return addMapping(subflow, arrived, segment, ssn, now);
@@ -107,7 +106,7 @@ function dataSequenceSignal(
   if (subflow.isOpen) connection.lonelyMs = Infinity;
   if ((flags & DssFlag.DATA_ACK) !== 0) {
     // RFC 8684 §3.7 asks for a DATA_ACK of data; one that only acknowledges the handshake proves nothing.
-    if (ack > 1) subflow.dataAckSeen = true;
+    if (ack > 1 + subflow.earlyOut) subflow.dataAckSeen = true;
     subflow.plainAcks = 0;
     if (ack > subflow.tcb.sndUna) subflow.plainWords = null;
     const wide = (flags & DssFlag.DATA_ACK_64) !== 0;
@@ -125,7 +124,7 @@ function mapping(subflow: Subflow, segment: Segment, ssn: number, now: number): 
   const connection = subflow.connection;
   const flags = segment.dssFlags;
   if (segment.dataLength === 0) return infiniteMappingReceived(subflow, segment, now);
-  connection.confirm(now);
+  if (provesKeys(subflow, segment)) connection.confirm(now);
   subflow.mappingSeen = true;
   // RFC 8684 §3.3: a checksum where none was negotiated, or none where one was: the receiver MUST close the
   // subflow.
@@ -149,12 +148,21 @@ function mapping(subflow: Subflow, segment: Segment, ssn: number, now: number): 
   const length = segment.dataLength - fin;
   if (length === 0 || segment.payloadLength === 0) return true;
   const near = subflow.tcb.rcvNxt;
-  const mapSsn = near + ((segment.ssn - near) | 0);
+  const mapSsn = near + ((segment.ssn + subflow.earlyIn - near) | 0);
   arrived.ssn = mapSsn;
   arrived.dsn = dsn;
   arrived.length = length;
   arrived.checksum = segment.checksum;
   return addMapping(subflow, arrived, segment, ssn, now);
+}
+
+/**
+ * Does a mapping show that the peer has our keys? That of a listener which sends early does not (RFC 8684
+ * §B.3, Figure 19), unless it acknowledges data.
+ */
+function provesKeys(subflow: Subflow, segment: Segment): boolean {
+  if (!subflow.connection.client || subflow.tcb.fastOpenClient === null) return true;
+  return (segment.mp & Mp.DSS) !== 0 && (segment.dssFlags & DssFlag.DATA_ACK) !== 0;
 }
 
 /** A DATA_FIN without data: with checksums, one over the pseudo-header alone (RFC 8684 §3.3.3). */
@@ -173,7 +181,7 @@ interface Mapping {
 
 function addMapping(subflow: Subflow, map: Mapping, segment: Segment, ssn: number, now: number): boolean {
   const connection = subflow.connection;
-  connection.confirm(now);
+  if (provesKeys(subflow, segment)) connection.confirm(now);
   const end = map.ssn + map.length;
   if (end <= subflow.tcb.rcvNxt) return true;
   // RFC 8684 §3.3.1: it "MUST apply to some or all of the subflow sequence space in the TCP segment that

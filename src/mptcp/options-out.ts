@@ -23,8 +23,8 @@ export function dataOptions(subflow: Subflow, segment: Segment, ssn: number): vo
     connection.client &&
     subflow.initial &&
     !connection.confirmed &&
-    map.dsn(i) === 1 &&
-    map.ssn(i) === 1 &&
+    map.dsn(i) === connection.firstDsn &&
+    map.ssn(i) === connection.firstDsn &&
     !fin
   ) {
     // RFC 8684 §3.1: repeated with the first data until the peer is known to have the keys.
@@ -35,7 +35,7 @@ export function dataOptions(subflow: Subflow, segment: Segment, ssn: number): vo
   segment.dssFlags |= mappingFlags(connection) | (fin ? DssFlag.DATA_FIN : 0);
   segment.dsnHi = connection.localSequence.wireHi(map.dsn(i));
   segment.dsnLo = connection.localSequence.wireLo(map.dsn(i));
-  segment.ssn = map.ssn(i) >>> 0;
+  segment.ssn = (map.ssn(i) - subflow.earlyOut) >>> 0;
 }
 
 /** Options of a segment without payload. */
@@ -115,6 +115,9 @@ export function hasRoom(segment: Segment, bytes: number): boolean {
 export function dataAck(subflow: Subflow, segment: Segment): void {
   const connection = subflow.connection;
   segment.mp |= Mp.DSS;
+  segment.dssFlags = 0;
+  // Before the third ACK the peer's key, and so its numbers, are unknown.
+  if (connection.remoteKey === null) return;
   subflow.dataAckSent = true;
   segment.dssFlags = DssFlag.DATA_ACK;
   const dsn = connection.dataAckDsn;

@@ -170,7 +170,7 @@ function verified(subflow: Subflow, staging: Staging, i: number): boolean {
   const dsn = map.dsn(i);
   pseudoHeader.sequence = connection.remoteSequence;
   pseudoHeader.dsn = dsn;
-  pseudoHeader.ssn = map.ssn(i);
+  pseudoHeader.ssn = map.ssn(i) - subflow.earlyIn;
   pseudoHeader.length = length;
   pseudoHeader.sum = onesComplementSum(scratch, 0, length);
   if (mappingChecksum(pseudoHeader) === map.checksum(i)) return true;

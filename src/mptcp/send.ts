@@ -156,12 +156,14 @@ function sendMapped(
   const tcb = subflow.tcb;
   const ssn = tcb.sndNxt;
   // The first data of an unconfirmed client travels with MP_CAPABLE, which has no room for a DATA_FIN.
-  const fin = connection.dataFinDsn === dsn + length && (connection.confirmed || dsn !== 1);
+  const fin =
+    connection.dataFinDsn === dsn + length &&
+    (connection.confirmed || !connection.client || dsn !== connection.firstDsn);
   let checksum = -1;
   if (connection.checksum) {
     pseudoHeader.sequence = connection.localSequence;
     pseudoHeader.dsn = dsn;
-    pseudoHeader.ssn = ssn;
+    pseudoHeader.ssn = ssn - subflow.earlyOut;
     pseudoHeader.length = length + (fin ? 1 : 0);
     pseudoHeader.sum = connection.sendBuffer.sum(dsn, length);
     checksum = mappingChecksum(pseudoHeader);
@@ -185,7 +187,11 @@ export function copyMapped(
 ): void {
   const map = subflow.sendMap;
   const i = map.find(ssn);
-  if (i < 0) return;
+  if (i < 0) {
+    // With the SYN, before there are mappings.
+    if (subflow.initial && map.count === 0) subflow.connection.sendBuffer.copy(ssn, length, out, offset);
+    return;
+  }
   const kept = map.keptBytes(i);
   const at = ssn - map.ssn(i);
   if (kept !== null) copyBytes(kept, at, out, offset, length);

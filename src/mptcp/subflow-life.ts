@@ -17,6 +17,8 @@ import { ResetReason } from './reset-reason.ts';
 import { Stage, type Subflow } from './subflow.ts';
 import { probeSuspected, silence, suspect } from './suspicion.ts';
 
+/** An open subflow that nobody has reset for so long is there to stay. */
+const SETTLED_MS = 5_000;
 const SUBFLOW_KEEPALIVE_INTERVAL_MS = 2_000;
 const SUBFLOW_KEEPALIVE_PROBES = 5;
 
@@ -135,6 +137,18 @@ export function retire(connection: MultipathConnection, subflow: Subflow, now: n
 /** No subflow is left to send on: one must come back in time. */
 export function startLonelyTimer(connection: MultipathConnection, now: number): void {
   if (connection.lonelyMs === Infinity) connection.lonelyMs = now + connection.env.config.closeTimeoutMs;
+}
+
+/** It has not come back in time. */
+export function lonelyTimeout(connection: MultipathConnection, now: number): void {
+  connection.lonelyMs = Infinity;
+  // Joined and idle since: nothing had to be said on it yet.
+  if (connection.subflows.some(s => s.isOpen && now - s.flightMs >= SETTLED_MS)) return;
+  if (connection.isAllExchanged) closeSubflows(connection, now);
+  connection.finish({
+    code: connection.isAllExchanged ? null : 'ETIMEDOUT',
+    text: 'all subflows were lost and none could be opened again in time',
+  });
 }
 
 /** A subflow has ended, in order or not. */

@@ -4,7 +4,7 @@
 // Read: RFC 8684 §2.2, §3.2. Before: tcp/*. After: options-in, options-out, receive, send.
 
 import type { CloseReason, Extension, Tcb } from '../tcp/index.ts';
-import { State } from '../tcp/index.ts';
+import { isEarly, Ready, State } from '../tcp/index.ts';
 import type { Segment } from '../wire/index.ts';
 import { formatAddress } from '../wire/index.ts';
 import type { MultipathConnection } from './connection.ts';
@@ -115,6 +115,9 @@ export class Subflow implements Extension, Path {
   optionsMs: number = -Infinity;
   /** dsn − ssn of the newest mapping received: what a fallback goes on with. */
   receiveShift = 0;
+  /** Bytes that left, and came, with the SYN: they are outside of mappings (RFC 8684 §B.2). */
+  earlyOut = 0;
+  earlyIn = 0;
   /** The MP_TCPRST the peer sent, if it did. */
   peerReset: { transient: boolean; reason: number; text: string } | null = null;
   /** MP_TCPRST reason of our reset, -1 for none; and whether it is transient. */
@@ -205,7 +208,7 @@ export class Subflow implements Extension, Path {
   }
 
   get usable(): boolean {
-    return this.stage === Stage.ACTIVE;
+    return this.stage === Stage.ACTIVE || isEarly(this.tcb);
   }
 
   // Extension
@@ -291,6 +294,25 @@ export class Subflow implements Extension, Path {
 
   copy(ssn: number, length: number, out: Uint8Array, offset: number): void {
     copyMapped(this, ssn, length, out, offset);
+  }
+
+  earlyBytes(): number {
+    // RFC 8684 §B.2: "TFO data is always only sent on the initial subflow".
+    return this.initial ? this.connection.sendBuffer.end - 1 : 0;
+  }
+
+  earlyAcknowledged(length: number, _now: number): void {
+    this.earlyOut = length;
+    this.connection.skipEarly(length);
+  }
+
+  earlyPayload(bytes: Uint8Array, offset: number, length: number, _now: number): void {
+    const { connection } = this;
+    this.earlyIn = length;
+    connection.remoteSequence.leaveOut(length);
+    connection.receiveBuffer.insert(1, bytes, offset, length);
+    connection.openWindow(1, this.tcb.sndWnd);
+    connection.owner.streamReady(Ready.CONNECTED | Ready.WRITABLE | (length > 0 ? Ready.READABLE : 0));
   }
 
   timedOut(now: number): void {

@@ -53,6 +53,12 @@ export interface Extension {
   contiguous(ssn: number, length: number): number;
   /** Copies payload that was assigned to [ssn, ssn + length) earlier. */
   copy(ssn: number, length: number, out: Uint8Array, offset: number): void;
+  /** Bytes that may leave with a SYN (TCP Fast Open); `copy` from ssn 1 on gives them. */
+  earlyBytes(): number;
+  /** The answer to the SYN acknowledged so many of them; the others are to be sent as if they never were. */
+  earlyAcknowledged(length: number, now: number): void;
+  /** The stream begins with bytes of the SYN, and the connection is the application's from now on. */
+  earlyPayload(bytes: Uint8Array, offset: number, length: number, now: number): void;
   /** The retransmission timer fired. */
   timedOut(now: number): void;
   /** The connection reached CLOSED (not called after `abort`, whose caller knows). */

@@ -4,9 +4,10 @@
 
 import { Flag, type Segment } from '../wire/index.ts';
 import { negotiateEcn } from './ecn.ts';
+import { synAnswered, takeEarly } from './fast-open.ts';
 import { State } from './state.ts';
 import { Recovery, type Tcb } from './tcb.ts';
-import { Timer } from './timers.ts';
+import { restartRetransmissionTimer, Timer } from './timers.ts';
 
 /** A SYN arrived for a listener: the block starts in SYN-RECEIVED and will answer. */
 export function openPassive(tcb: Tcb, segment: Segment, now: number): void {
@@ -20,6 +21,10 @@ export function openPassive(tcb: Tcb, segment: Segment, now: number): void {
   tcb.progressMs = now;
   tcb.lastReceivedMs = now;
   tcb.packetBytesIn = tcb.env.shared.inPacketBytes;
+  if (tcb.fastOpenServer?.early) {
+    startCongestion(tcb);
+    takeEarly(tcb, segment, now);
+  }
 }
 
 /** RFC 9293 §3.10.7.3: a segment in SYN-SENT. */
@@ -27,7 +32,8 @@ export function receiveSynSent(tcb: Tcb, segment: Segment, now: number): void {
   const flags = segment.flags;
   const ack = tcb.unwrapAck(segment.ack);
   const hasAck = (flags & Flag.ACK) !== 0;
-  if (hasAck && ack !== 1) return; // The host answers an unacceptable ACK with a reset (acknowledgesNothing).
+  // The host answers an unacceptable ACK with a reset (acknowledgesNothing).
+  if (hasAck && (ack < 1 || ack > tcb.sndNxt)) return;
   if ((flags & Flag.RST) !== 0) {
     if (!hasAck) return;
     tcb.env.counters.AttemptFails++;
@@ -41,15 +47,18 @@ export function receiveSynSent(tcb: Tcb, segment: Segment, now: number): void {
   negotiateEcn(tcb, segment);
   if (!hasAck) {
     tcb.moveTo(State.SYN_RECEIVED, 'simultaneous open');
+    synAnswered(tcb, segment, 1, now);
     tcb.synPending = true;
     return;
   }
   sampleHandshake(tcb, segment, now);
-  tcb.sndUna = 1;
+  tcb.sndUna = ack;
   tcb.synPending = false;
   tcb.ackPending = true;
-  establish(tcb, segment, 1, now);
-  if (tcb.extension.received(segment, 1, 1, now) && tcb.state === State.ESTABLISHED) {
+  synAnswered(tcb, segment, ack, now);
+  establish(tcb, segment, ack, now);
+  if (tcb.extension.received(segment, 1, ack, now) && tcb.state === State.ESTABLISHED) {
+    if (ack > 1) tcb.extension.acknowledged(ack, now);
     tcb.extension.established(now);
   }
 }
@@ -59,7 +68,9 @@ export function receiveSynSent(tcb: Tcb, segment: Segment, now: number): void {
  * owns the resets, answers it with one.
  */
 export function acknowledgesNothing(tcb: Tcb, segment: Segment): boolean {
-  if ((segment.flags & Flag.ACK) === 0 || tcb.unwrapAck(segment.ack) === 1) return false;
+  if ((segment.flags & Flag.ACK) === 0) return false;
+  const ack = tcb.unwrapAck(segment.ack);
+  if (ack >= 1 && ack <= tcb.sndNxt) return false;
   if (tcb.state === State.SYN_SENT) return true;
   if (tcb.state !== State.SYN_RECEIVED || (segment.flags & (Flag.SYN | Flag.RST)) !== 0) return false;
   const ssn = tcb.unwrapSeq(segment.seq);
@@ -120,6 +131,13 @@ function establish(tcb: Tcb, segment: Segment, ack: number, now: number): void {
     tcb.maxSndWnd = tcb.sndWnd;
     tcb.sndWl1 = tcb.unwrapSeq(segment.seq);
   }
+  startCongestion(tcb);
+  // What left before is in flight, and no longer in the care of the SYN/ACK's timer.
+  if (tcb.sent.count > 0) restartRetransmissionTimer(tcb, now);
+  if (tcb.keepAliveMs > 0) tcb.deadlines[Timer.KEEPALIVE] = now + tcb.keepAliveMs;
+}
+
+function startCongestion(tcb: Tcb): void {
   const mss = tcb.payloadMss;
   tcb.congestion.setMss(mss);
   // RFC 6928 §2: min(10·MSS, max(2·MSS, 14600)).
@@ -127,13 +145,12 @@ function establish(tcb: Tcb, segment: Segment, ack: number, now: number): void {
   // it).
   const segments = tcb.synTransmissions > 2 ? 1 : tcb.env.config.initialWindowSegments;
   tcb.congestion.cwndBytes = Math.min(segments * mss, Math.max(2 * mss, segments * 1460));
-  if (tcb.keepAliveMs > 0) tcb.deadlines[Timer.KEEPALIVE] = now + tcb.keepAliveMs;
 }
 
 /** The handshake's round trip, when it was not ambiguous (Karn). */
 function sampleHandshake(tcb: Tcb, segment: Segment, now: number): void {
-  const echoed = tcb.timestamps && segment.hasTimestamps && segment.tsEcr === tcb.timestamp(tcb.lastSentMs);
-  const rttMs = now - tcb.lastSentMs;
+  const echoed = tcb.timestamps && segment.hasTimestamps && segment.tsEcr === tcb.timestamp(tcb.synSentMs);
+  const rttMs = now - tcb.synSentMs;
   // An answer later than this was not an answer at once: the first one was lost, and a later segment came
   // instead.
   const prompt = rttMs <= SYN_LOST_RTO_MS;

@@ -76,7 +76,8 @@ function acceptable(tcb: Tcb, segment: Segment, flags: number, ssn: number, now:
     segment.payloadLength + ((flags & Flag.FIN) !== 0 ? 1 : 0) + ((flags & Flag.SYN) !== 0 ? 1 : 0);
   const edge = Math.max(tcb.rcvEdge, tcb.rcvNxt + tcb.extension.windowBytes());
   // A keepalive of a peer whose third ACK was lost: its acknowledgement completes the handshake as well.
-  if (tcb.state === State.SYN_RECEIVED && length === 0 && ssn === 0 && (flags & Flag.ACK) !== 0) return true;
+  if (tcb.state === State.SYN_RECEIVED && length === 0 && ssn === tcb.rcvNxt - 1 && (flags & Flag.ACK) !== 0)
+    return true;
   const inWindow = length === 0 ? ssn >= tcb.rcvNxt && ssn <= edge : ssn < edge && ssn + length > tcb.rcvNxt;
   if (inWindow) return true;
   if ((flags & Flag.RST) !== 0) return false;
@@ -171,7 +172,8 @@ function receiveReset(tcb: Tcb, segment: Segment, ssn: number, now: number): voi
   tcb.lastReceivedMs = now;
   const before = tcb.state;
   tcb.extension.resetReceived(segment, now);
-  const code = before === State.SYN_RECEIVED ? 'ECONNREFUSED' : 'ECONNRESET';
+  const refused = before === State.SYN_RECEIVED && !tcb.fastOpenServer?.early;
+  const code = refused ? 'ECONNREFUSED' : 'ECONNRESET';
   const orderly = before === State.TIME_WAIT || before === State.LAST_ACK || before === State.CLOSING;
   tcb.close({ code: orderly ? null : code, text: 'the peer sent a reset' }, now);
 }

@@ -7,6 +7,7 @@
 import { encodeHeaders, Flag, headerLength, optionsLength, writeChecksum } from '../wire/index.ts';
 import { addressSegment } from './addressing.ts';
 import { ecnSynFlags, markOutgoing } from './ecn.ts';
+import { fillSyn, fillSynAck, isEarly } from './fast-open.ts';
 import { isPaced, pace, pacedBytes } from './pacing.ts';
 import { addSack, hasReport } from './sack-report.ts';
 import { Sent } from './sent-queue.ts';
@@ -59,7 +60,8 @@ function restartAfterIdle(tcb: Tcb, now: number): void {
 
 /** Bytes of new data that congestion window and peer's window admit now; 0 when none may be sent at all. */
 export function sendSpace(tcb: Tcb): number {
-  if (!maySend(tcb.state) || tcb.finSsn >= 0 || tcb.synPending || isPaced(tcb)) return 0;
+  if (!maySend(tcb.state) && !isEarly(tcb)) return 0;
+  if (tcb.finSsn >= 0 || tcb.synPending || isPaced(tcb)) return 0;
   const window = tcb.sndUna + tcb.sndWnd - tcb.sndNxt;
   const pipe = tcb.pipeBytes;
   // One segment may always be in flight, however small the window has become (RFC 5681 §3.1: never below one
@@ -91,7 +93,7 @@ export function segmentBytes(tcb: Tcb, available: number, tail: boolean, push: b
   }
   if (push || length % mss === 0) return length;
   // Corked, it waits even with nothing in flight, as Linux does: 200 ms at most (tcp/timers, PERSIST).
-  const held = tcb.hold !== 0 ? !tcb.windowOverride : !tcb.noDelay && tcb.sndUna !== tcb.sndNxt;
+  const held = tcb.hold !== 0 ? !tcb.windowOverride : !tcb.noDelay && tcb.sent.count > 0;
   if (held) length -= length % mss;
   return length;
 }
@@ -113,7 +115,7 @@ export function transmitData(
   if (last) flags |= Flag.PSH;
   tcb.sent.append(ssn, length, now, 0);
   tcb.sndNxt += length;
-  if (last && tcb.finQueued) {
+  if (last && tcb.finQueued && maySend(tcb.state)) {
     flags |= Flag.FIN;
     takeFin(tcb, now);
   }
@@ -188,9 +190,13 @@ function transmitSyn(tcb: Tcb, out: Uint8Array, offset: number, now: number): nu
   }
   tcb.extension.synOptions(segment, synAck, now);
   tcb.deadlines[Timer.RETRANSMIT] = synRetryAt(tcb, now);
+  let early = 0;
+  if (synAck) fillSynAck(tcb, segment);
+  else early = fillSyn(tcb, segment, now);
   if (synAck && tcb.passive && overAmplified(tcb, headerLength(segment))) return 0;
   tcb.synTransmissions++;
-  return emit(tcb, out, offset, 0, 0, now);
+  tcb.synSentMs = now;
+  return emit(tcb, out, offset, 1, early, now);
 }
 
 /** An address that has not proved itself gets at most `amplificationLimit` times what it sent. */

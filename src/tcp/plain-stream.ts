@@ -256,6 +256,17 @@ export class PlainStream implements ByteStream, Extension {
     this.sendBuffer.copy(ssn + this.sendShift, length, out, offset);
   }
 
+  earlyBytes(): number {
+    return this.sendBuffer.end - this.sendBuffer.start;
+  }
+
+  earlyAcknowledged(_length: number, _now: number): void {}
+
+  earlyPayload(bytes: Uint8Array, offset: number, length: number, _now: number): void {
+    this.receiveBuffer.insert(1 + this.receiveShift, bytes, offset, length);
+    this.owner.streamReady(length > 0 ? EARLY | Ready.READABLE : EARLY);
+  }
+
   timedOut(_now: number): void {}
 
   closed(reason: CloseReason, _now: number): void {
@@ -269,6 +280,7 @@ export class PlainStream implements ByteStream, Extension {
   }
 }
 
+const EARLY = Ready.CONNECTED | Ready.WRITABLE;
 /** One in flight, one that follows without a pause when it is acknowledged. */
 const WINDOWS_BUFFERED = 2;
 const ORDERLY: CloseReason = { code: null, text: 'closed in order' };

@@ -8,6 +8,7 @@ import type { TcpConfig } from './config.ts';
 import { Ecn } from './ecn.ts';
 import type { Environment, NetworkInterface } from './environment.ts';
 import type { CloseReason, Extension } from './extension.ts';
+import { type FastOpenClient, type FastOpenServer, fastOpenEnds } from './fast-open.ts';
 import { RangeSet } from './range-set.ts';
 import { RttEstimator } from './rtt.ts';
 import { SackReport } from './sack-report.ts';
@@ -95,6 +96,10 @@ export class Tcb {
   /** Bits of Hold: a last, short segment waits for more, or for 200 ms. */
   hold = 0;
 
+  /** TCP Fast Open, where it was asked for (tcp/fast-open). */
+  fastOpenClient: FastOpenClient | null = null;
+  fastOpenServer: FastOpenServer | null = null;
+
   // Congestion and loss.
   congestion: CongestionController;
   readonly rtt: RttEstimator;
@@ -139,6 +144,8 @@ export class Tcb {
   synPending = false;
   /** How often our SYN or SYN/ACK was sent. */
   synTransmissions = 0;
+  /** When it was sent last. */
+  synSentMs = -1;
   ackPending = false;
   resetPending = false;
   probePending = false;
@@ -210,10 +217,15 @@ export class Tcb {
   /** Active open (RFC 9293 §3.10.1). */
   open(now: number): void {
     this.env.counters.ActiveOpens++;
-    this.moveTo(State.SYN_SENT, 'active open');
+    if (this.state === State.CLOSED) this.defer();
     this.synPending = true;
-    this.sndNxt = 1;
     this.progressMs = now;
+  }
+
+  /** An active open whose SYN waits: `open` sends it. */
+  defer(): void {
+    this.moveTo(State.SYN_SENT, 'active open');
+    this.sndNxt = 1;
   }
 
   /** No more data from this side: a FIN follows what is queued. */
@@ -231,6 +243,7 @@ export class Tcb {
   /** Ends the connection at once; a RST is sent when the peer may still hold state (RFC 9293 §3.10.5). */
   abort(): void {
     if (this.state === State.CLOSED) return;
+    fastOpenEnds(this, this.lastReceivedMs);
     const peerKnows = this.state !== State.SYN_SENT && this.state !== State.TIME_WAIT;
     this.state = State.CLOSED;
     this.stopTimers();
@@ -251,6 +264,7 @@ export class Tcb {
   /** Ends the connection without a packet and tells the owner. */
   close(reason: CloseReason, now: number): void {
     if (this.state === State.CLOSED) return;
+    fastOpenEnds(this, now);
     this.state = State.CLOSED;
     if (reason.code === 'ETIMEDOUT' && this.softError !== '') {
       // RFC 9293 SHLD-25: what the network said meanwhile is made available.

@@ -13,6 +13,7 @@
 //
 // Before: host.expire. After: tcp/output sends what was marked.
 
+import { fastOpenTimedOut } from './fast-open.ts';
 import { detectLosses } from './rack.ts';
 import { enterLoss } from './recovery.ts';
 import { maySend, State } from './state.ts';
@@ -122,7 +123,9 @@ function retransmissionTimeout(tcb: Tcb, now: number): void {
     const config = tcb.env.config;
     const limit = tcb.state === State.SYN_SENT ? config.synRetries : config.synAckRetries;
     const { userTimeoutMs } = config;
-    if (++tcb.backoff > limit || (userTimeoutMs > 0 && now >= tcb.progressMs + userTimeoutMs)) {
+    const isLast = ++tcb.backoff > limit || (userTimeoutMs > 0 && now >= tcb.progressMs + userTimeoutMs);
+    fastOpenTimedOut(tcb, tcb.backoff, isLast, now);
+    if (isLast) {
       tcb.env.counters.AttemptFails++;
       tcb.close({ code: 'ETIMEDOUT', text: 'no answer to the SYN' }, now);
       return;
@@ -134,7 +137,9 @@ function retransmissionTimeout(tcb: Tcb, now: number): void {
   // A peer that took its window back and keeps answering is alive (RFC 9293 §3.8.6.1).
   const waiting = tcb.sndWnd === 0 && !tcb.orphaned;
   const sinceMs = waiting ? Math.max(tcb.progressMs, tcb.lastReceivedMs) : tcb.progressMs;
-  if (now >= sinceMs + patienceMs(tcb)) {
+  const isLast = now >= sinceMs + patienceMs(tcb);
+  fastOpenTimedOut(tcb, tcb.backoff + 1, isLast, now);
+  if (isLast) {
     tcb.env.counters.TCPAbortOnTimeout++;
     tcb.close({ code: 'ETIMEDOUT', text: 'sent data was not acknowledged in time' }, now);
     return;

@@ -13,6 +13,7 @@ export * from './packet.ts';
 export * from './segment.ts';
 export * from './split.ts';
 export {
+  fastOpenLength,
   MAX_WINDOW_SCALE,
   mptcpRoom,
   optionFits,

@@ -42,6 +42,10 @@ export const RstFlag = { TRANSIENT: 1 } as const;
 /** REMOVE_ADDR is 3 bytes and one per address ID; 40 bytes of options hold no more than this. */
 export const MAX_REMOVE_IDS = 37;
 
+/** RFC 7413 §4.1.1: a cookie is 4 to 16 bytes. */
+export const MIN_FAST_OPEN_COOKIE = 4;
+export const MAX_FAST_OPEN_COOKIE = 16;
+
 /*
  * Fields that hold a full uint32 start above 2^31: the engine then gives them a slot for a double from
  * the first moment, overwrites it in place, and never allocates (or recompiles) when a large one comes.
@@ -89,6 +93,9 @@ export class Segment {
   sackCount = 0;
   readonly sackLeft: Uint32Array = new Uint32Array(4);
   readonly sackRight: Uint32Array = new Uint32Array(4);
+  /** TCP Fast Open: bytes of the cookie, 0 for a request of one, -1 when the option is absent. */
+  fastOpenLength = -1;
+  readonly fastOpenCookie: Uint8Array = new Uint8Array(MAX_FAST_OPEN_COOKIE);
 
   /** Bits of `Mp`. The fields of an option mean something only while its bit is set. */
   mp = 0;
@@ -181,6 +188,7 @@ export class Segment {
     this.sackPermitted = false;
     this.hasTimestamps = false;
     this.sackCount = 0;
+    this.fastOpenLength = -1;
     this.mp = 0;
     this.badOptions = 0;
     this.dssFlags = 0;

@@ -1,15 +1,15 @@
 /**
- * The options area of a TCP header: maximum segment size, window scale, SACK permitted, SACK and
- * timestamps, in the order and with the padding Linux writes; MPTCP options are handed on.
+ * The options area of a TCP header: maximum segment size, window scale, SACK permitted, SACK, timestamps
+ * and Fast Open, in the order and with the padding Linux writes; MPTCP options are handed on.
  *
- * Read first: RFC 9293 §3.1 and §3.2, RFC 7323 §2.2 and §3.2, RFC 2018 §2 and §3.
+ * Read first: RFC 9293 §3.1 and §3.2, RFC 7323 §2.2 and §3.2, RFC 2018 §2 and §3, RFC 7413 §4.1.1.
  * On the walk: `packet` calls this, this calls `mptcp-decode` and `mptcp-encode`.
  */
 import { decodeMptcpOption } from './mptcp-decode.ts';
 import { encodeMptcpOptions, mptcpOptionLength, mptcpOptionsLength, paddedLength } from './mptcp-encode.ts';
 import { readI32, readU16, writeI32, writeU16 } from './octets.ts';
 import { lengthIsLegal, MAX_OPTIONS_BYTES, MPTCP_KIND, mayCoexist, segmentKind } from './option-table.ts';
-import { Flag, type Segment } from './segment.ts';
+import { Flag, MAX_FAST_OPEN_COOKIE, MIN_FAST_OPEN_COOKIE, type Segment } from './segment.ts';
 
 /** Bytes of options the encoder will write, padding included: a multiple of 4, and legal up to 40. */
 export function optionsLength(segment: Segment): number {
@@ -24,7 +24,13 @@ export function tcpOptionsLength(segment: Segment): number {
   else if (segment.sackPermitted) length += 4;
   if (segment.windowScale >= 0) length += 4;
   if (segment.sackCount > 0) length += 4 + segment.sackCount * 8;
+  if (segment.fastOpenLength >= 0) length += fastOpenLength(segment.fastOpenLength);
   return length;
+}
+
+/** Bytes of a Fast Open option with a cookie of so many, padding included. */
+export function fastOpenLength(cookieBytes: number): number {
+  return (2 + cookieBytes + 3) & ~3;
 }
 
 /** Bytes left for MPTCP options beside the TCP options the segment has now. */
@@ -70,6 +76,7 @@ export function decodeOptions(segment: Segment, bytes: Uint8Array, offset: numbe
     if (option === MPTCP_KIND) decodeMptcpOption(segment, bytes, at, length, kind);
     else if (option === TIMESTAMPS) decodeTimestamps(segment, bytes, at, length);
     else if (option === SACK) decodeSack(segment, bytes, at, length);
+    else if (option === FAST_OPEN) decodeFastOpen(segment, bytes, at, length);
     else decodeSynOption(segment, bytes, at, length);
     at += length;
   }
@@ -105,8 +112,32 @@ export function encodeOptions(segment: Segment, out: Uint8Array, offset: number)
       writeI32(out, at + 4, segment.sackRight[i] | 0);
     }
   }
+  if (segment.fastOpenLength >= 0) at = encodeFastOpen(segment, out, at);
   if (segment.mp !== 0) at = encodeMptcpOptions(segment, out, at);
   return at - offset;
+}
+
+function encodeFastOpen(segment: Segment, out: Uint8Array, offset: number): number {
+  const length = segment.fastOpenLength;
+  out[offset] = FAST_OPEN;
+  out[offset + 1] = 2 + length;
+  for (let i = 0; i < length; i++) out[offset + 2 + i] = segment.fastOpenCookie[i];
+  const end = offset + fastOpenLength(length);
+  out.fill(NO_OPERATION, offset + 2 + length, end);
+  return end;
+}
+
+/** RFC 7413 §4.1.1; as in Linux, a cookie is even in length. */
+function decodeFastOpen(segment: Segment, bytes: Uint8Array, at: number, length: number): void {
+  const cookieBytes = length - 2;
+  const fits = cookieBytes >= MIN_FAST_OPEN_COOKIE && cookieBytes <= MAX_FAST_OPEN_COOKIE;
+  const legal = cookieBytes === 0 || (fits && cookieBytes % 2 === 0);
+  if (!legal || (segment.flags & Flag.SYN) === 0 || segment.fastOpenLength >= 0) {
+    segment.badOptions++;
+    return;
+  }
+  segment.fastOpenLength = cookieBytes;
+  for (let i = 0; i < cookieBytes; i++) segment.fastOpenCookie[i] = bytes[at + 2 + i];
 }
 
 function decodeTimestamps(segment: Segment, bytes: Uint8Array, at: number, length: number): void {
@@ -159,3 +190,4 @@ const WINDOW_SCALE = 3;
 const SACK_PERMITTED = 4;
 const SACK = 5;
 const TIMESTAMPS = 8;
+const FAST_OPEN = 34;

@@ -53,6 +53,8 @@ export interface WorldOptions {
   externalPorts?: boolean;
   multipath?: { client?: boolean; server?: boolean };
   advertise?: readonly { address: string; port?: number }[];
+  /** The server's queue of TCP Fast Open. */
+  fastOpen?: number;
   seed?: number;
 }
 
@@ -170,6 +172,7 @@ export class World {
       port: PORT,
       multipath: options.multipath?.server ?? true,
       ...(options.advertise === undefined ? {} : { advertise: options.advertise }),
+      fastOpen: options.fastOpen ?? 0,
     });
   }
 
@@ -265,6 +268,14 @@ export class World {
     this.untilGone(ms);
     assert.equal(this.client.connection.error, null, this.client.connection.errorReason);
     assert.equal(this.server.connection.error, null, this.server.connection.errorReason);
+  }
+
+  /** Forgets what was: the next connection is the first of both applications. */
+  beginAnew(): void {
+    for (const peer of [this.client, this.server]) {
+      peer.connections.length = peer.notices.length = peer.received.length = peer.ready = 0;
+    }
+    this.log.length = 0;
   }
 
   /** No connection and no timer left at either host. */

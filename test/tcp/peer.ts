@@ -51,6 +51,8 @@ export interface Fields {
   tsVal?: number;
   tsEcr?: number;
   sack?: readonly (readonly [number, number])[];
+  /** Hexadecimal: '' asks for a cookie. */
+  fastOpen?: string;
   port?: number;
   address?: string;
 }
@@ -71,6 +73,8 @@ export interface Packet {
   hasTimestamps: boolean;
   tsVal: number;
   tsEcr: number;
+  /** Hexadecimal; null without the option. */
+  fastOpen: string | null;
   sack: [number, number][];
   segmentSize: number;
   ipBytes: number;
@@ -91,6 +95,8 @@ export interface PeerOptions {
   hostAddress?: string;
   peerAddress?: string;
   backlog?: number;
+  /** Of the listener. */
+  fastOpen?: number;
 }
 
 /** Byte `offset` of the peer's stream, and of what `write` sends. */
@@ -170,12 +176,13 @@ export class Peer {
 
   listen(): this {
     const backlog = this.options.backlog === undefined ? {} : { backlog: this.options.backlog };
-    this.listener = this.host.listen({ port: this.hostPort, multipath: false, ...backlog });
+    const fastOpen = this.options.fastOpen ?? 0;
+    this.listener = this.host.listen({ port: this.hostPort, multipath: false, fastOpen, ...backlog });
     return this;
   }
 
   /** The host opens a connection to the peer's port; returns what it sends. */
-  connect(options: { keepAliveMs?: number } = {}): Packet[] {
+  connect(options: { keepAliveMs?: number; fastOpen?: boolean } = {}): Packet[] {
     this.hostPort = EPHEMERAL;
     const remote = { address: this.options.peerAddress ?? PEER, port: this.port };
     const paths = [{ interfaceId: this.interfaceId }];
@@ -223,10 +230,16 @@ export class Peer {
       s.sackLeft[s.sackCount] = this.hostIss + left;
       s.sackRight[s.sackCount++] = this.hostIss + right;
     }
+    if (fields.fastOpen !== undefined) {
+      const cookie = Buffer.from(fields.fastOpen, 'hex');
+      s.fastOpenLength = cookie.length;
+      s.fastOpenCookie.set(cookie);
+    }
     s.payloadLength = length;
     const bytes = new Uint8Array(headerLength(s) + length);
     const headers = encodeHeaders(s, bytes, 0);
-    bytes.set(stream(seq, length), headers);
+    const begin = (flags & Flag.SYN) !== 0 ? seq + 1 : seq;
+    bytes.set(stream(begin, length), headers);
     writeChecksum(bytes, 0, bytes.length);
     const syn = (flags & Flag.SYN) !== 0 ? 1 : 0;
     const fin = (flags & Flag.FIN) !== 0 ? 1 : 0;
@@ -309,6 +322,8 @@ export class Peer {
       ...{ hasTimestamps: s.hasTimestamps, tsVal: s.tsVal, tsEcr: s.tsEcr },
       ...{ segmentSize: this.host.transmitSegmentSize, ipBytes: bytes.length },
       ...{ srcPort: s.srcPort, dstPort: s.dstPort },
+      fastOpen:
+        s.fastOpenLength < 0 ? null : Buffer.from(s.fastOpenCookie).toString('hex', 0, s.fastOpenLength),
     };
     this.log.push(packet);
     return packet;
