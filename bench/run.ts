@@ -1,6 +1,6 @@
-// `npm run bench [-- PART…] [--save]`: what the codecs, the core, the loopback and a TUN device carry, as tables of
-// Markdown. The parts are `codecs`, `core`, `loopback` and `tun`; all of them unless some are named. `tun` takes
-// seven minutes and needs root.
+// `npm run bench [-- PART…] [--save]`: what the codecs, the core, the loopback, the kernel's sockets and a TUN device
+// carry, as tables of Markdown. The parts are `codecs`, `core`, `loopback`, `kernel` and `tun`; all of them unless some are
+// named. `kernel` and `tun` need root; `kernel` takes two minutes, `tun` seven.
 //
 // With --save the tables also go to bench/RESULTS.md, in place of what stood there of the same parts, so that later
 // work can be compared with them. Absolute numbers are those of the machine; ratios within one run are not.
@@ -9,6 +9,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { benchCore } from './core.ts';
+import { benchKernel, type Ratio } from './kernel.ts';
 import type { Measurement } from './measure.ts';
 import { benchTun } from './tun.ts';
 import { benchUdp } from './udp.ts';
@@ -50,6 +51,30 @@ const parts: Readonly<Record<string, () => Promise<string[] | undefined>>> = {
       ),
       `The udp link with Node's dgram allocates ${Math.round(udp.heapBytesPerDatagram)} bytes a datagram, ` +
         'sent and received in one process.',
+    ];
+  },
+  kernel: async () => {
+    const kernel = await benchKernel();
+    if (typeof kernel === 'string') {
+      console.log(`kernel was left out: ${kernel}\n`);
+      return undefined;
+    }
+    return [
+      `A server and a client over the loopback of a network namespace, ${kernel.congestionControl} pinned there; ` +
+        `${(kernel.bytes / 1e9).toFixed(2)} GB a transfer, medians of ${kernel.rounds} rounds in which all take turns. CPU ` +
+        'is that of both processes together.',
+      table(
+        ['what', 'Gbit/s', 'CPU seconds a GB'],
+        kernel.rows.map(row => [row.name, row.gbitPerSecond.toFixed(1), row.cpuSecondsPerGB.toFixed(3)]),
+      ),
+      'Ratios within a round to `mptcpize run node`, their median, and the interval that holds the true median.',
+      table(
+        ['what', 'throughput', 'CPU a GB'],
+        [
+          ["backend: 'kernel'", ratioText(kernel.throughput), ratioText(kernel.cpu)],
+          ['plain TCP', ratioText(kernel.plainThroughput), ratioText(kernel.plainCpu)],
+        ],
+      ),
     ];
   },
   tun: async () => {
@@ -116,6 +141,11 @@ function savedSections(text: string): Map<string, string> {
 
 function heading(part: string): string {
   return part === 'tun' ? 'TUN' : part[0].toUpperCase() + part.slice(1);
+}
+
+function ratioText({ median, low, high, confidence }: Ratio): string {
+  const interval = `${low.toFixed(3)} to ${high.toFixed(3)} with ${(confidence * 100).toFixed(1)} %`;
+  return `${median.toFixed(3)} (${interval})`;
 }
 
 function measured({ name, nsPerOp, bytesPerOp }: Measurement): Row {
