@@ -373,6 +373,14 @@ export class Connection implements MultipathOwner, HeapItem {
     this.host.unregisterToken(token);
   }
 
+  interfaceOfAddress(words: Int32Array): ReturnType<Host['interfaceOf']> {
+    return this.host.interfaces.byAddress(words);
+  }
+
+  wake(): void {
+    this.host.touch(this);
+  }
+
   interfaceFor(id: number): ReturnType<Host['interfaceOf']> {
     return this.host.interfaceOf(id);
   }

@@ -4,6 +4,7 @@
 // Before on the walk: link (in), api/socket (out). After: tcp/input (in), link (out).
 
 import {
+  Endpoints,
   interfaceGone,
   limitMtu,
   MultipathConnection,
@@ -67,6 +68,8 @@ export interface ConnectOptions {
    */
   fastOpen?: boolean;
   config?: Partial<Config>;
+  /** The connection follows the endpoints and limits of the host (`host.endpoints`). */
+  endpoints?: boolean;
 }
 
 export interface ListenOptions {
@@ -88,6 +91,8 @@ export interface ListenOptions {
   fastOpenKey?: Uint8Array;
   /** For the connections it accepts. */
   config?: Partial<Config>;
+  /** Its connections follow the endpoints and limits of the host (`host.endpoints`). */
+  endpoints?: boolean;
   /** Connections are handed out when data has come, or after this time (Linux: TCP_DEFER_ACCEPT). */
   deferAcceptMs?: number;
 }
@@ -97,6 +102,8 @@ export class Host {
   readonly config: Config;
   /** What middleboxes did on the networks of this host; times as handed to it. */
   readonly networks: NetworkMemory = new NetworkMemory();
+  /** What connections use and announce that follow it (Linux: ip mptcp endpoint, ip mptcp limits). */
+  readonly endpoints: Endpoints = new Endpoints();
   /** Ports that are bound and not for others to use (sockets/). */
   isReserved: (port: number) => boolean = () => false;
   private readonly env: Environment<Config>;
@@ -344,7 +351,8 @@ export class Host {
       : null;
     if (fastOpen?.carries) connection.defer();
     if (options.multipath ?? true) {
-      const side = new MultipathConnection({ env, owner: connection, client: true });
+      const endpoints = options.endpoints ? this.endpoints : null;
+      const side = new MultipathConnection({ env, owner: connection, client: true, endpoints });
       connection.multipathSide = side;
       connection.stream = side;
       openFirst(side, { ...endpoint, paths: options.paths, remote: options.remote, fastOpen }, now);
@@ -380,6 +388,7 @@ export class Host {
       config,
       deferAcceptMs: options.deferAcceptMs ?? 0,
       backlog,
+      endpoints: options.endpoints ? this.endpoints : null,
       multipath: options.multipath ?? true,
       advertise: options.advertise ?? [],
       fastOpenQueue: options.fastOpen || (all ? backlog : 0),

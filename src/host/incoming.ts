@@ -122,7 +122,8 @@ export class Incoming {
     listener.halfOpen++;
     let tcb: Tcb | null;
     if (listener.multipath && validCapableSyn(segment)) {
-      const side = new MultipathConnection({ env, owner: connection, client: false });
+      const { endpoints } = listener;
+      const side = new MultipathConnection({ env, owner: connection, client: false, endpoints });
       connection.multipathSide = side;
       connection.stream = side;
       tcb = acceptFirst(side, { ...endpoint, advertise: listener.advertise, fastOpen }, segment, now);

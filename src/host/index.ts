@@ -5,6 +5,10 @@
  */
 
 export type {
+  EndpointEntry,
+  EndpointLimits,
+  EndpointOptions,
+  Endpoints,
   FlowRequest,
   MultipathInfo,
   NetworkMemory,

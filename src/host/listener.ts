@@ -1,6 +1,7 @@
 // Decides which connections wait to be accepted (RFC 9293 §3.10.7.2 LISTEN): half-open ones are counted and
 // bounded, established ones queue up to the backlog. Before: host.receive. After: the application's accept.
 
+import type { Endpoints } from '../mptcp/index.ts';
 import { Ready } from '../tcp/index.ts';
 import type { Config } from './config.ts';
 import type { Connection } from './connection.ts';
@@ -25,6 +26,8 @@ export interface ListenerOptions {
   /** Of the connections it accepts. */
   config: Config;
   deferAcceptMs: number;
+  /** Its connections follow them; null: they do not. */
+  endpoints: Endpoints | null;
   backlog: number;
   multipath: boolean;
   advertise: readonly AdvertisedAddress[];
@@ -47,6 +50,7 @@ export class Listener {
   fastOpenQueue: number;
   /** Keys of 16 bytes, the newest first; none = those of the configuration (Linux: TCP_FASTOPEN_KEY). */
   fastOpenKeys: readonly Uint8Array[];
+  readonly endpoints: Endpoints | null;
   userData: unknown = undefined;
   /** Connections in SYN-RECEIVED. */
   halfOpen = 0;
@@ -67,6 +71,7 @@ export class Listener {
     this.reusePort = options.reusePort;
     this.config = options.config;
     this.deferAcceptMs = options.deferAcceptMs;
+    this.endpoints = options.endpoints;
     this.backlog = options.backlog;
     this.multipath = options.multipath;
     this.advertise = options.advertise;

@@ -28,6 +28,8 @@ import { DataSequence } from './data-sequence.ts';
 import { Expectation } from './expectation.ts';
 import { type Key, keyFrom } from './keys.ts';
 import type { FallbackInfo, MultipathInfo, MultipathOwner, PathOptions } from './observation.ts';
+import type { Endpoints } from './paths/endpoints.ts';
+import { Managed } from './paths/managed.ts';
 import { PathManager } from './paths/path-manager.ts';
 import { RACE_FLOW, type SynRace } from './race.ts';
 import { tuneReceiveBuffer } from './receive.ts';
@@ -125,7 +127,15 @@ export class MultipathConnection implements ByteStream {
   advertise: readonly { address: string; port?: number }[] = [];
   listenPort = 0;
 
-  constructor(options: { env: Environment<MptcpConfig>; owner: MultipathOwner; client: boolean }) {
+  /** It follows the endpoints and limits of the host (paths/endpoints). */
+  readonly managed: Managed | null;
+
+  constructor(options: {
+    env: Environment<MptcpConfig>;
+    owner: MultipathOwner;
+    client: boolean;
+    endpoints?: Endpoints | null;
+  }) {
     this.env = options.env;
     this.owner = options.owner;
     this.client = options.client;
@@ -135,6 +145,7 @@ export class MultipathConnection implements ByteStream {
     this.sendBuffer = buffers.sendBuffer;
     this.receiveBuffer = buffers.receiveBuffer;
     this.paths = new PathManager(this);
+    this.managed = options.endpoints ? new Managed(this, options.endpoints) : null;
     this.localKey = this.chooseKey();
     this.localSequence.start(this.localKey);
   }
@@ -152,6 +163,12 @@ export class MultipathConnection implements ByteStream {
     this.confirmed = true;
     for (const place of this.advertise) announce(this, place);
     this.paths.start(now);
+    this.managed?.work(now);
+  }
+
+  /** Subflows at most, the first included. */
+  get mostSubflows(): number {
+    return this.managed?.mostSubflows ?? this.env.config.maxSubflows;
   }
 
   // ByteStream.
@@ -434,6 +451,7 @@ export class MultipathConnection implements ByteStream {
     this.isDone = true;
     this.race = null;
     this.paths.stop();
+    this.managed?.end();
     this.signals.clear();
     if (this.timeWaitMs === Infinity) this.owner.tokenDropped(this.localKey.token);
     this.dataTimerMs = this.lonelyMs = this.orphanMs = Infinity;
@@ -455,24 +473,6 @@ export class MultipathConnection implements ByteStream {
     if (this.timeWaitMs === Infinity) return;
     this.timeWaitMs = Infinity;
     this.owner.tokenDropped(this.localKey.token);
-  }
-
-  /** From here on the plain stream answers for the connection (mptcp/fallback). */
-  becomePlain(plain: PlainStream, subflow: Subflow, info: FallbackInfo): void {
-    this.plain = plain;
-    this.fallback = info;
-    this.paths.stop();
-    this.owner.tokenDropped(this.localKey.token);
-    subflow.stage = Stage.ACTIVE;
-    // Joins under way are given up without a word: what the peer sends to them is answered with a RST.
-    for (const other of [...this.subflows]) {
-      if (other === subflow) continue;
-      other.tcb.abort();
-      drop(this, other);
-    }
-    for (const { tcb } of this.lingering) this.owner.tcbReleased(tcb);
-    this.lingering.length = 0;
-    this.owner.fellBack(plain, info);
   }
 
   // Inside.

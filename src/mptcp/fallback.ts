@@ -13,7 +13,7 @@ import { mayFollow } from './plain-words.ts';
 import { raceWon } from './race.ts';
 import { ResetReason } from './reset-reason.ts';
 import { Stage, type Subflow } from './subflow.ts';
-import { drop } from './subflow-life.ts';
+import { becomePlain, drop } from './subflow-life.ts';
 
 /** Of RFC 8684; what counts it, by Linux's names; what a person should know to do something about it. */
 export interface FallbackCause {
@@ -296,7 +296,7 @@ export function fallBack(subflow: Subflow, options: FallbackOptions, now: number
   if (connection.dataFinDsn >= 0) tcb.shutdown();
   if (connection.isAbandoned) tcb.orphan(now);
   if (options.failDsn !== undefined || options.announce) tcb.ackPending = true;
-  connection.becomePlain(plain, subflow, { cause: options.cause, seenBy: options.seenBy });
+  becomePlain(connection, plain, subflow, { cause: options.cause, seenBy: options.seenBy });
   // RFC 8684 §3.7: from here on "only use subflow ACKs to clear its send buffer".
   plain.acknowledged(tcb.sndUna, now);
   return true;

@@ -15,6 +15,12 @@ export type {
   SubflowInfo,
 } from './observation.ts';
 export { acceptFirst, joinRequested, openFirst, sendFirst } from './opening.ts';
+export {
+  type EndpointEntry,
+  type EndpointLimits,
+  type EndpointOptions,
+  Endpoints,
+} from './paths/endpoints.ts';
 export { ResetReason } from './reset-reason.ts';
 export type { Path, Scheduler } from './scheduler/scheduler.ts';
 export { changeController, interfaceGone, limitMtu, removePath } from './subflow-life.ts';

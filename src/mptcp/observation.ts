@@ -87,6 +87,9 @@ export interface MultipathOwner extends StreamOwner {
   /** The SYN of a block in SYN-SENT is not wanted any more: a peer that has it should forget it. */
   withdraw(tcb: Tcb, now: number): void;
   interfaceFor(id: number): NetworkInterface | null;
+  interfaceOfAddress(words: Int32Array): NetworkInterface | null;
+  /** Something was decided outside of a packet or a deadline: transmit. */
+  wake(): void;
   /** True when the request was passed on and an answer will come; false: choose a port yourself. */
   requestFlow(request: FlowRequest): boolean;
   isTokenFree(token: number): boolean;

@@ -126,7 +126,7 @@ export function joinRequested(
   // In M_TIME_WAIT a join is welcome: it fetches the last DATA_ACK.
   const over = connection.isDone && connection.timeWaitMs === Infinity;
   if (connection.remoteKey === null || connection.plain !== null || over) return ResetReason.MPTCP;
-  if (connection.subflows.length >= connection.env.config.maxSubflows) return ResetReason.RESOURCES;
+  if (connection.subflows.length >= connection.mostSubflows) return ResetReason.RESOURCES;
   const join: JoinState = {
     localNonce: connection.env.random32(),
     remoteNonce: segment.joinNonce,

@@ -36,6 +36,8 @@ export class Signals {
   private readonly removals: number[] = [];
   /** Identifiers that the peer was told, or will be. */
   private readonly told: Set<number> = new Set();
+  /** Announcements that wait for their echo at a time. */
+  mostWaiting = 2;
 
   /** True when an ACK should be sent for the sake of a signal. */
   get pending(): boolean {
@@ -50,7 +52,7 @@ export class Signals {
   private get dueAnnouncement(): Announcement | undefined {
     let waiting = 0;
     for (const { deadlineMs } of this.announcements) if (deadlineMs !== Infinity) waiting++;
-    return waiting < 2 ? this.announcements.find(a => a.due) : undefined;
+    return waiting < this.mostWaiting ? this.announcements.find(a => a.due) : undefined;
   }
 
   announce(address: { id: number; family: 4 | 6; words: Int32Array; port: number }): void {

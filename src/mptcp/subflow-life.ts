@@ -6,12 +6,14 @@ import {
   type CloseReason,
   expireTimers,
   type NetworkInterface,
+  type PlainStream,
   Ready,
   State,
   type Tcb,
 } from '../tcp/index.ts';
 import type { MultipathConnection } from './connection.ts';
 import { unmappedTimeout } from './fallback.ts';
+import type { FallbackInfo } from './observation.ts';
 import { raceWon } from './race.ts';
 import { ResetReason } from './reset-reason.ts';
 import { Stage, type Subflow } from './subflow.ts';
@@ -281,6 +283,30 @@ export function expireSubflow(connection: MultipathConnection, subflow: Subflow,
   if (subflow.tcb.nextDeadline() <= now) expireTimers(subflow.tcb, now);
 }
 
+/** From here on the plain stream answers for the connection (mptcp/fallback). */
+export function becomePlain(
+  connection: MultipathConnection,
+  plain: PlainStream,
+  subflow: Subflow,
+  info: FallbackInfo,
+): void {
+  connection.plain = plain;
+  connection.fallback = info;
+  connection.paths.stop();
+  connection.managed?.end();
+  connection.owner.tokenDropped(connection.localKey.token);
+  subflow.stage = Stage.ACTIVE;
+  // Joins under way are given up without a word: what the peer sends to them is answered with a RST.
+  for (const other of [...connection.subflows]) {
+    if (other === subflow) continue;
+    other.tcb.abort();
+    drop(connection, other);
+  }
+  for (const { tcb } of connection.lingering) connection.owner.tcbReleased(tcb);
+  connection.lingering.length = 0;
+  connection.owner.fellBack(plain, info);
+}
+
 /** Hands TCP blocks that have nothing left to do back to the host. */
 export function sweep(connection: MultipathConnection): void {
   for (let i = connection.lingering.length - 1; i >= 0; i--) {
@@ -302,13 +328,17 @@ export function removePath(connection: MultipathConnection, interfaceId: number,
     return;
   }
   for (const subflow of [...connection.subflows]) {
-    if (subflow.tcb.networkInterface.id !== interfaceId) continue;
-    if (subflow.stage === Stage.ACTIVE) {
-      // RFC 8684 §3.4.2: "A subflow that is still functioning MUST be closed with a FIN exchange"
-      retire(connection, subflow, now);
-    } else if (subflow.stage !== Stage.CLOSING) {
-      subflow.reset({ reason: ResetReason.ADMINISTRATIVE, text: 'the path was taken away' }, now);
-    }
+    if (subflow.tcb.networkInterface.id === interfaceId) closeSubflow(connection, subflow, now);
+  }
+}
+
+/** A subflow is not wanted any more. */
+export function closeSubflow(connection: MultipathConnection, subflow: Subflow, now: number): void {
+  if (subflow.stage === Stage.ACTIVE) {
+    // RFC 8684 §3.4.2: "A subflow that is still functioning MUST be closed with a FIN exchange"
+    retire(connection, subflow, now);
+  } else if (subflow.stage !== Stage.CLOSING) {
+    subflow.reset({ reason: ResetReason.ADMINISTRATIVE, text: 'the path was taken away' }, now);
   }
 }
 

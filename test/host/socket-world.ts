@@ -108,7 +108,8 @@ export class SocketWorld {
       carried++;
       const bytes = this.packet.slice(0, n);
       this.log.push({ from, bytes, at: this.now, segmentBytes: source.transmitSegmentSize });
-      if (this.passes(bytes, from)) target.receive(source.transmitInterface, bytes, 0, n, this.now);
+      const interfaceId = target.interfaces.byAddress(destination(bytes))?.id ?? source.transmitInterface;
+      if (this.passes(bytes, from)) target.receive(interfaceId, bytes, 0, n, this.now);
     }
     return carried;
   }
@@ -139,6 +140,13 @@ export function recvText(socket: Socket, now: number, flags = 0, most = 65_536):
   const into = new Uint8Array(most);
   const taken = socket.recv(into, 0, most, flags, now);
   return taken < 0 ? errnoName(taken) : new TextDecoder().decode(into.subarray(0, taken));
+}
+
+/** Where a packet goes, as four words. */
+function destination(bytes: Uint8Array): Int32Array {
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  if (bytes[0] >> 4 === 4) return Int32Array.of(0, 0, 0xffff, view.getInt32(16));
+  return Int32Array.of(view.getInt32(24), view.getInt32(28), view.getInt32(32), view.getInt32(36));
 }
 
 function sockets(config: Partial<Config>, seed: number): Sockets {

@@ -54,10 +54,15 @@ export interface MultipathSocketInfo {
   /** Subflows beside the first. */
   readonly mptcpi_subflows: number;
   readonly mptcpi_add_addr_signal: number;
+  readonly mptcpi_add_addr_accepted: number;
   readonly mptcpi_subflows_max: number;
+  readonly mptcpi_add_addr_signal_max: number;
+  readonly mptcpi_add_addr_accepted_max: number;
   /** 1 fallback, 2 the peer's key was received. */
   readonly mptcpi_flags: number;
   readonly mptcpi_token: number;
+  readonly mptcpi_local_addr_used: number;
+  readonly mptcpi_local_addr_max: number;
   readonly mptcpi_csum_enabled: number;
   readonly mptcpi_retransmits: number;
   readonly mptcpi_bytes_retrans: number;
@@ -104,13 +109,19 @@ export function multipathInfo(socket: Socket): MultipathSocketInfo {
   const side = socket.connection?.multipathSide ?? null;
   if (side === null) return NO_MULTIPATH;
   const stream = socket.connection?.stream ?? side;
+  const endpoints = side.managed?.endpoints.list ?? [];
   const open = side.subflows.filter(({ isOpen }) => isOpen).length;
   return {
     mptcpi_subflows: Math.max(0, open - 1),
     mptcpi_add_addr_signal: side.signals.announcedCount,
-    mptcpi_subflows_max: side.env.config.maxSubflows - 1,
+    mptcpi_add_addr_accepted: side.managed?.accepted ?? 0,
+    mptcpi_subflows_max: side.mostSubflows - 1,
+    mptcpi_add_addr_signal_max: endpoints.filter(({ signal }) => signal).length,
+    mptcpi_add_addr_accepted_max: side.managed?.endpoints.limits.addAddrAccepted ?? 0,
     mptcpi_flags: (side.plain === null ? 0 : FLAG_FALLBACK) | (side.remoteKey === null ? 0 : FLAG_REMOTE_KEY),
     mptcpi_token: side.localKey.token,
+    mptcpi_local_addr_used: side.managed?.localUsed ?? 0,
+    mptcpi_local_addr_max: endpoints.filter(({ subflow }) => subflow).length,
     mptcpi_csum_enabled: side.checksum ? 1 : 0,
     mptcpi_retransmits: side.dataBackoff,
     mptcpi_bytes_retrans: side.subflows.reduce((sum, { bytesReinjected }) => sum + bytesReinjected, 0),
@@ -224,9 +235,14 @@ const NOTHING: TcpInfo = {
 const NO_MULTIPATH: MultipathSocketInfo = {
   mptcpi_subflows: 0,
   mptcpi_add_addr_signal: 0,
+  mptcpi_add_addr_accepted: 0,
   mptcpi_subflows_max: 0,
+  mptcpi_add_addr_signal_max: 0,
+  mptcpi_add_addr_accepted_max: 0,
   mptcpi_flags: 0,
   mptcpi_token: 0,
+  mptcpi_local_addr_used: 0,
+  mptcpi_local_addr_max: 0,
   mptcpi_csum_enabled: 0,
   mptcpi_retransmits: 0,
   mptcpi_bytes_retrans: 0,

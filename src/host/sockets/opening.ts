@@ -43,7 +43,7 @@ export function openConnection(
   const { multipath, config } = options;
   try {
     const paths = [{ interfaceId: from.id, localPort }];
-    const connection = host.connect({ remote, paths, multipath, config }, now);
+    const connection = host.connect({ remote, paths, multipath, config, endpoints: true }, now);
     return connection.closed && connection.error === 'EADDRINUSE' ? -errno.EADDRNOTAVAIL : connection;
   } catch (error) {
     if (error instanceof HostError) return -errno.EADDRNOTAVAIL;

@@ -441,6 +441,7 @@ export class Socket implements Binding {
       multipath,
       reusePort: settings.reusePort,
       deferAcceptMs: settings.deferAcceptSeconds * 1000,
+      endpoints: true,
       config: this.listenConfig,
     });
   }

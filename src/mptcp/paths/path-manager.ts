@@ -19,6 +19,7 @@ import { openJoin } from '../opening.ts';
 import { LASTING_REASONS } from '../reset-reason.ts';
 import { Stage, type Subflow } from '../subflow.ts';
 import { isStuck, replaced } from '../subflow-life.ts';
+import type { Managed } from './managed.ts';
 
 /** A pair of addresses that should carry a subflow. */
 interface Plan {
@@ -78,7 +79,9 @@ export class PathManager {
    */
   localId(words: Int32Array, port: number): number {
     const address = formatWords(words);
-    const known = this.addressIds.get(`${address} ${port}`) ?? this.addressIds.get(address);
+    const ofPort =
+      port === 0 ? undefined : (this.addressIds.get(`${address} ${port}`) ?? this.endpointId(words, port));
+    const known = ofPort ?? this.addressIds.get(address) ?? this.endpointId(words, 0);
     return known ?? this.newId(address);
   }
 
@@ -86,7 +89,12 @@ export class PathManager {
   announcedId(words: Int32Array, port: number): number {
     if (port === 0) return this.localId(words, 0);
     const place = `${formatWords(words)} ${port}`;
-    return this.addressIds.get(place) ?? this.newId(place);
+    return this.addressIds.get(place) ?? this.endpointId(words, port) ?? this.newId(place);
+  }
+
+  /** The identifier that the host gives it; not for the first subflow's address, which is 0. */
+  private endpointId(words: Int32Array, port: number): number | undefined {
+    return this.nextAddressId === 0 ? undefined : this.managed?.endpoints.find(words, port)?.id;
   }
 
   /** A local address has gone: its identifiers, which are not used again. */
@@ -121,6 +129,22 @@ export class PathManager {
     this.run(now);
   }
 
+  /** A path from an endpoint of the host (paths/managed): to the peer's first address, or to all it has. */
+  addManaged(path: PathOptions, toAll: boolean, now: number): void {
+    const plan = this.addPlan(path, this.defaultRemote, -1);
+    if (plan !== null) plan.nextMs = this.started ? now : Infinity;
+    if (toAll) for (const address of this.announced) this.planAnnounced(path, address, now);
+  }
+
+  /** Subflows that there are or should be, the first included. */
+  get planned(): number {
+    return this.plans.length;
+  }
+
+  private get managed(): Managed | null {
+    return this.connection.managed;
+  }
+
   /** Forgets what goes over an interface. */
   removeInterface(interfaceId: number): void {
     for (let i = this.plans.length - 1; i >= 0; i--) {
@@ -132,6 +156,14 @@ export class PathManager {
   peerAddress(address: Announced, now: number): void {
     if (!this.connection.client || this.stopped) return;
     const known = this.announced.some(other => other.id === address.id && isSamePlace(other, address));
+    if (this.managed !== null) {
+      const from = known ? null : this.managed.takes(address.words);
+      if (from === null) return;
+      this.announced.push(address);
+      for (const path of from) this.planAnnounced(path, address, now);
+      this.run(now);
+      return;
+    }
     if (!known && this.announced.length < MOST_PLANS) this.announced.push(address);
     const seen = new Set<number>();
     for (const { path } of [...this.plans]) {
@@ -168,10 +200,7 @@ export class PathManager {
       if (plan.nextMs > now || plan.requestId !== 0) continue;
       plan.nextMs = Infinity;
       if (plan.subflow !== null && !this.isSilent(plan, now)) continue;
-      if (
-        plan.replacement !== null ||
-        this.connection.subflows.length >= this.connection.env.config.maxSubflows
-      ) {
+      if (plan.replacement !== null || this.connection.subflows.length >= this.connection.mostSubflows) {
         plan.nextMs = now + this.connection.env.config.rejoinMinMs;
         continue;
       }
@@ -245,7 +274,8 @@ export class PathManager {
 
   /** An identifier that means nothing else now, and did not lately. */
   private newId(place: string): number {
-    const taken = new Set(this.addressIds.values());
+    const endpoints = this.managed?.endpoints.list ?? [];
+    const taken = new Set([...this.addressIds.values(), ...endpoints.map(({ id }) => id)]);
     for (let tries = 0; tries < LAST_ID && taken.has(this.nextAddressId); tries++) {
       this.nextAddressId = (this.nextAddressId % LAST_ID) + 1;
     }
