@@ -60,6 +60,7 @@ function tallyOf(room: string, reach: Reach): Tally {
 function count(tally: Tally, file: string, counts: Counts | undefined): void {
   const text = scratch.text(file);
   const lineOf = lineFinder(file, text);
+  const lines = sourceLines(file);
   const reached: Map<number, boolean> = new Map();
   for (const start of statementsOf(text)) {
     const line = lineOf(start);
@@ -81,8 +82,10 @@ function count(tally: Tally, file: string, counts: Counts | undefined): void {
     if (explanations.includes(line)) {
       tally.explained += 1;
       used.add(line);
-    } else
-      tally.complaints.push(`${scratch.origin(file)}:${line}: the branch '${branch.what}' is not reached`);
+    } else {
+      const place = `${scratch.origin(file)}:${line}`;
+      tally.complaints.push(`${place}: '${branch.what}' is not reached: ${lines[line - 1].trim()}`);
+    }
   }
   for (const line of explanations) {
     if (used.has(line)) continue;
@@ -91,7 +94,7 @@ function count(tally: Tally, file: string, counts: Counts | undefined): void {
 }
 
 function explanationsOf(file: string): number[] {
-  const lines = readFileSync(join(scratch.folder, scratch.origin(file)), 'utf8').split('\n');
+  const lines = sourceLines(file);
   const found: number[] = [];
   for (const [i, line] of lines.entries()) {
     if (!/\/\/ (unreachable|uncovered): \S/.test(line)) continue;
@@ -101,6 +104,10 @@ function explanationsOf(file: string): number[] {
     found.push(at + 1);
   }
   return found;
+}
+
+function sourceLines(file: string): string[] {
+  return readFileSync(join(scratch.folder, scratch.origin(file)), 'utf8').split('\n');
 }
 
 function lineFinder(file: string, text: string): (offset: number) => number {
