@@ -67,16 +67,19 @@ export function fillSyn(tcb: Tcb, segment: Segment, now: number): number {
   if (fastOpen === null || tcb.synTransmissions > 0) return 0;
   if (fastOpen.cookie !== null && !place(segment, fastOpen.cookie)) return 0;
   if (!fastOpen.carries) return 0;
-  const { mtu, family } = tcb.networkInterface;
-  const largest = Math.min(mtu - (family === 6 ? 60 : 40), fastOpen.mss > 0 ? fastOpen.mss : Infinity);
-  // Room for all options there can be: boxes add some of their own.
-  const bytes = Math.min(tcb.extension.earlyBytes(), largest - MAX_OPTIONS_BYTES);
+  const bytes = Math.min(tcb.extension.earlyBytes(), synRoom(tcb));
   if (bytes <= 0) return 0;
   fastOpen.bytes = bytes;
   tcb.sent.append(1, bytes, now, 0);
   tcb.sndNxt = 1 + bytes;
   tcb.bytesSent += bytes;
   return bytes;
+}
+
+/** Most bytes of data that a SYN carries: room is left for all options there can be, for boxes add some. */
+export function synRoom(tcb: Tcb): number {
+  const serverMss = tcb.fastOpenClient?.mss ?? 0;
+  return Math.min(tcb.offeredMss, serverMss > 0 ? serverMss : Infinity) - MAX_OPTIONS_BYTES;
 }
 
 /** The cookie granted with a SYN/ACK whose other options are all there. */

@@ -6,7 +6,7 @@ export { TCP_DEFAULTS, type TcpConfig } from './config.ts';
 export { COUNTERS, type CounterName, newCounters } from './counters.ts';
 export { type Entropy, Environment, type NetworkInterface, Shared } from './environment.ts';
 export type { CloseReason, Extension } from './extension.ts';
-export { FastOpenClient, type FastOpenMemory, FastOpenServer, isEarly } from './fast-open.ts';
+export { FastOpenClient, type FastOpenMemory, FastOpenServer, isEarly, synRoom } from './fast-open.ts';
 export { acknowledgesNothing, openPassive } from './handshake.ts';
 export { receiveSegment } from './input.ts';
 export {

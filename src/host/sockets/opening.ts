@@ -29,6 +29,7 @@ export function openConnection(
     localWords: Int32Array | null;
     multipath: boolean;
     config: Partial<Config>;
+    fastOpen: boolean;
   },
   now: number,
 ): Connection | number {
@@ -40,10 +41,10 @@ export function openConnection(
   if (from === null) return -errno.ENETUNREACH;
   if (from.family !== place.family) return -errno.EINVAL;
   const remote = { address: formatWords(place.words), port: place.port };
-  const { multipath, config } = options;
+  const { multipath, config, fastOpen } = options;
   try {
     const paths = [{ interfaceId: from.id, localPort }];
-    const connection = host.connect({ remote, paths, multipath, config, endpoints: true }, now);
+    const connection = host.connect({ remote, paths, multipath, config, fastOpen, endpoints: true }, now);
     return connection.closed && connection.error === 'EADDRINUSE' ? -errno.EADDRNOTAVAIL : connection;
   } catch (error) {
     if (error instanceof HostError) return -errno.EADDRNOTAVAIL;

@@ -3,6 +3,7 @@
 // Read: socket(7), tcp(7), ip(7), ipv6(7). Before: sockets/socket. After: sockets/settings, sockets/info.
 
 import { Hold } from '../../tcp/index.ts';
+import { FastOpenBit } from '../fast-open.ts';
 import { constants as c } from './constants.ts';
 import { errno } from './errno.ts';
 import { fullInfo, multipathInfo, subflowAddresses, tcpInfo, tcpInfos } from './info.ts';
@@ -168,6 +169,40 @@ const deferAccept: Option = {
   },
 };
 
+/** TCP_FASTOPEN: at most as many as may wait to be accepted. */
+const fastOpen: Option = {
+  read: ({ settings }) => settings.fastOpenQueue,
+  write: ({ settings, isOpen, config }, value) => {
+    if (typeof value !== 'number' || value < 0 || isOpen) return -errno.EINVAL;
+    settings.fastOpenQueue = Math.min(value, config.backlog);
+    return 0;
+  },
+};
+
+/** TCP_FASTOPEN_CONNECT, TCP_FASTOPEN_NO_COOKIE: before the socket is connected, where the host allows it. */
+function fastOpenSwitch(key: 'fastOpenConnect' | 'fastOpenNoCookie'): Option {
+  return {
+    read: ({ settings }) => (settings[key] ? 1 : 0),
+    write: ({ settings, isOpen, config }, value) => {
+      if (value !== 0 && value !== 1) return -errno.EINVAL;
+      if (key === 'fastOpenConnect' && (config.fastOpen & FastOpenBit.CLIENT) === 0) return -errno.EOPNOTSUPP;
+      if (isOpen) return -errno.EINVAL;
+      settings[key] = value === 1;
+      return 0;
+    },
+  };
+}
+
+/** TCP_FASTOPEN_KEY: 16 bytes, or 32 with the key before. */
+const fastOpenKey: Option = {
+  read: ({ settings }) => settings.fastOpenKey ?? new Uint8Array(0),
+  write: ({ settings }, value) => {
+    if (!(value instanceof Uint8Array) || (value.length !== 16 && value.length !== 32)) return -errno.EINVAL;
+    settings.fastOpenKey = value.slice();
+    return 0;
+  },
+};
+
 /** IP_TOS, IPV6_TCLASS: the two bits of ECN are TCP's own. */
 function trafficClass(key: 'tos' | 'trafficClass'): Option {
   return {
@@ -257,6 +292,10 @@ const tcpLevel: readonly (readonly [number, Option])[] = [
   [c.TCP_USER_TIMEOUT, within('userTimeoutMs', [0, INT_MAX], ({ config }) => config.userTimeoutMs)],
   [c.TCP_NOTSENT_LOWAT, within('notSentLowat', [0, 2 ** 32 - 1], () => 0)],
   [c.TCP_RTO_MAX_MS, within('rtoMaxMs', [1000, 120_000], ({ config }) => config.rtoMaxMs)],
+  [c.TCP_FASTOPEN, fastOpen],
+  [c.TCP_FASTOPEN_CONNECT, fastOpenSwitch('fastOpenConnect')],
+  [c.TCP_FASTOPEN_NO_COOKIE, fastOpenSwitch('fastOpenNoCookie')],
+  [c.TCP_FASTOPEN_KEY, fastOpenKey],
   [c.TCP_IS_MPTCP, readOnly(({ isMultipath }) => (isMultipath ? 1 : 0))],
 ];
 

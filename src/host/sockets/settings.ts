@@ -35,6 +35,13 @@ export interface Settings {
   synCount: number | undefined;
   linger2Seconds: number | undefined;
   deferAcceptSeconds: number;
+  /** TCP_FASTOPEN: connections of a listener that may be waiting for their third ACK. */
+  fastOpenQueue: number;
+  /** TCP_FASTOPEN_CONNECT: the SYN waits for the first data. */
+  fastOpenConnect: boolean;
+  /** TCP_FASTOPEN_NO_COOKIE, in both roles. */
+  fastOpenNoCookie: boolean;
+  fastOpenKey: Uint8Array | undefined;
   maxSegmentBytes: number | undefined;
   congestion: Config['congestion'] | undefined;
   tos: number;
@@ -71,6 +78,10 @@ export function newSettings(): Settings {
     synCount: undefined,
     linger2Seconds: undefined,
     deferAcceptSeconds: 0,
+    fastOpenQueue: 0,
+    fastOpenConnect: false,
+    fastOpenNoCookie: false,
+    fastOpenKey: undefined,
     maxSegmentBytes: undefined,
     congestion: undefined,
     tos: 0,

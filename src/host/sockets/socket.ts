@@ -3,11 +3,12 @@
 // Read: socket(7), tcp(7), connect(2), poll(2); where they are silent, Linux's net/ipv4/tcp.c and af_inet.c.
 // Before: the application. After: host/connection, host/listener; sockets/options for get- and setsockopt.
 
-import { Hold } from '../../tcp/index.ts';
+import { Hold, synRoom } from '../../tcp/index.ts';
 import { type Config, mergeConfig } from '../config.ts';
 import type { Connection } from '../connection.ts';
+import { FastOpenBit, splitKeys } from '../fast-open.ts';
 import type { Listener } from '../listener.ts';
-import type { Binding } from './bindings.ts';
+import { BoundSocket } from './bound-socket.ts';
 import { constants } from './constants.ts';
 import { errno, errnoOf } from './errno.ts';
 import { openConnection, openListener } from './opening.ts';
@@ -20,14 +21,9 @@ import type { Sockets } from './sockets.ts';
 export const Phase = { UNCONNECTED: 0, LISTENING: 1, CONNECTING: 2, CONNECTED: 3, CLOSED: 4 } as const;
 export type Phase = (typeof Phase)[keyof typeof Phase];
 
-export class Socket implements Binding {
-  readonly domain: number;
-  /** Made with IPPROTO_MPTCP. */
-  readonly multipath: boolean;
+export class Socket extends BoundSocket {
   /** For the application. */
   userData: unknown = undefined;
-  readonly settings: Settings;
-  readonly sockets: Sockets;
   private phase: Phase = Phase.UNCONNECTED;
   private stream: Connection | null = null;
   private listener: Listener | null = null;
@@ -37,9 +33,6 @@ export class Socket implements Binding {
   private leftError = 0;
   /** Bits of SHUTDOWN that this end has set. */
   private shut = 0;
-  private boundWords: Int32Array | null = null;
-  private boundPort = 0;
-  private isBound = false;
 
   constructor(options: {
     sockets: Sockets;
@@ -47,10 +40,7 @@ export class Socket implements Binding {
     multipath: boolean;
     accepted?: { connection: Connection; settings: Settings };
   }) {
-    this.sockets = options.sockets;
-    this.domain = options.domain;
-    this.multipath = options.multipath;
-    this.settings = { ...(options.accepted?.settings ?? newSettings()) };
+    super({ ...options, settings: { ...(options.accepted?.settings ?? newSettings()) } });
     if (options.accepted !== undefined) {
       this.stream = options.accepted.connection;
       this.stream.userData = this;
@@ -61,29 +51,6 @@ export class Socket implements Binding {
   /** The connection underneath, for what sockets have no words for; null while there is none. */
   get connection(): Connection | null {
     return this.stream;
-  }
-
-  // Binding
-
-  get families(): readonly (4 | 6)[] {
-    if (this.domain === constants.AF_INET) return ONLY_4;
-    return this.settings.v6Only || (this.boundWords !== null && !this.isBoundToIpv4) ? ONLY_6 : BOTH;
-  }
-
-  get words(): Int32Array | null {
-    return this.boundWords;
-  }
-
-  get port(): number {
-    return this.boundPort;
-  }
-
-  get reuseAddress(): boolean {
-    return this.settings.reuseAddress;
-  }
-
-  get reusePort(): boolean {
-    return this.settings.reusePort;
   }
 
   get isListening(): boolean {
@@ -168,7 +135,7 @@ export class Socket implements Binding {
     if (typeof place === 'number') return place;
     if (place.family === 4 && this.domain === constants.AF_INET6 && this.settings.v6Only)
       return -errno.ENETUNREACH;
-    return this.open(place, now);
+    return this.open(place, this.settings.fastOpenConnect, now);
   }
 
   /** write(2): send without flags. */
@@ -186,6 +153,7 @@ export class Socket implements Binding {
     const connection = this.stream;
     if (connection === null) return -errno.EPIPE;
     if (connection.closed || (this.shutdownBits & SEND_SHUTDOWN) !== 0) return -errno.EPIPE;
+    if (connection.isDeferred) return this.sendWithSyn(bytes, offset, length, now);
     if (!connection.connected) return -errno.EAGAIN;
     if (length <= 0) return 0;
     const full = (this.settings.notSentLowat ?? 0) > 0 && !this.isBelowLowat(connection);
@@ -194,6 +162,25 @@ export class Socket implements Binding {
     if (taken > 0) return taken;
     connection.askForRoom();
     return -errno.EAGAIN;
+  }
+
+  /** sendto(2): with MSG_FASTOPEN a connection is opened, and what fits goes with its SYN. */
+  sendto(
+    bytes: Uint8Array,
+    offset: number,
+    length: number,
+    flags: number,
+    address: SocketAddress,
+    now: number,
+  ): number {
+    if ((flags & constants.MSG_FASTOPEN) === 0 || this.phase !== Phase.UNCONNECTED) {
+      return this.send(bytes, offset, length, flags, now);
+    }
+    if ((this.config.fastOpen & FastOpenBit.CLIENT) === 0) return -errno.EOPNOTSUPP;
+    const place = placeOf(this.domain, address);
+    if (typeof place === 'number') return place;
+    const result = this.open(place, true, now);
+    return result < 0 ? result : this.send(bytes, offset, length, flags, now);
   }
 
   /** read(2): recv without flags, except that nothing is asked and nothing is answered for no bytes. */
@@ -280,7 +267,8 @@ export class Socket implements Binding {
     let bits = 0;
     if (isClosed || shut === BOTH_SHUTDOWN) bits |= constants.POLLHUP;
     if ((shut & RCV_SHUTDOWN) !== 0) bits |= constants.POLLIN | constants.POLLRDHUP;
-    if (isClosed || connection.connected) {
+    if (connection?.isDeferred) bits |= constants.POLLOUT;
+    else if (isClosed || connection.connected) {
       if (connection !== null && connection.readableBytes >= this.settings.rcvLowat) bits |= constants.POLLIN;
       if (isClosed || (shut & SEND_SHUTDOWN) !== 0 || this.isWritable(connection)) bits |= constants.POLLOUT;
     }
@@ -347,6 +335,9 @@ export class Socket implements Binding {
     if (this.listener === null) return;
     this.listener.config = mergeConfig(this.sockets.host.config, this.listenConfig);
     this.listener.deferAcceptMs = this.settings.deferAcceptSeconds * 1000;
+    if (this.settings.fastOpenQueue > 0) this.listener.fastOpenQueue = this.settings.fastOpenQueue;
+    const key = this.settings.fastOpenKey;
+    if (key !== undefined) this.listener.fastOpenKeys = splitKeys(key);
   }
 
   /** The host's listener, while it listens. */
@@ -357,7 +348,9 @@ export class Socket implements Binding {
   // Inside.
 
   private get listenConfig(): Partial<Config> {
-    return configOf(this.settings, this.domain === constants.AF_INET ? 4 : 6);
+    const config = configOf(this.settings, this.domain === constants.AF_INET ? 4 : 6);
+    if (!this.settings.fastOpenNoCookie) return config;
+    return { ...config, fastOpen: this.sockets.host.config.fastOpen | FastOpenBit.SERVER_NO_COOKIE };
   }
 
   private get pendingError(): number {
@@ -395,39 +388,14 @@ export class Socket implements Binding {
     return connection.unsentBytes < (this.settings.notSentLowat || Infinity);
   }
 
-  private get isBoundToIpv4(): boolean {
-    return this.boundWords !== null && this.boundWords[2] === 0xffff && this.boundWords[0] === 0;
-  }
-
-  private take(words: Int32Array | null, port: number): number {
-    const { bindings } = this.sockets;
-    this.boundWords = words;
-    this.boundPort = port;
-    let refused = 0;
-    if (port !== 0) {
-      refused = bindings.refusal(this);
-    } else {
-      const found = this.sockets.freePort(candidate => {
-        this.boundPort = candidate;
-        return !bindings.has(candidate) && bindings.refusal(this) === 0;
-      });
-      this.boundPort = found;
-      if (found === 0) refused = -errno.EADDRINUSE;
-    }
-    if (refused < 0) {
-      this.boundWords = null;
-      this.boundPort = 0;
-      return refused;
-    }
-    this.isBound = true;
-    bindings.add(this);
-    return 0;
-  }
-
-  private unbind(): void {
-    if (!this.isBound) return;
-    this.sockets.bindings.remove(this);
-    this.isBound = false;
+  private sendWithSyn(bytes: Uint8Array, offset: number, length: number, now: number): number {
+    const connection = this.stream as Connection;
+    const tcb = connection.firstTcb;
+    const room = tcb === null ? 0 : synRoom(tcb);
+    const taken = connection.write(bytes, offset, Math.min(length, room), now);
+    // Even without data: Linux sends the SYN then.
+    connection.begin(now);
+    return taken;
   }
 
   private openListener(limit: number): Listener | null {
@@ -442,6 +410,8 @@ export class Socket implements Binding {
       reusePort: settings.reusePort,
       deferAcceptMs: settings.deferAcceptSeconds * 1000,
       endpoints: true,
+      fastOpen: settings.fastOpenQueue,
+      ...(settings.fastOpenKey === undefined ? {} : { fastOpenKey: settings.fastOpenKey }),
       config: this.listenConfig,
     });
   }
@@ -452,10 +422,11 @@ export class Socket implements Binding {
     this.phase = Phase.UNCONNECTED;
   }
 
-  private open(place: Place, now: number): number {
+  private open(place: Place, fastOpen: boolean, now: number): number {
     const { boundPort: localPort, boundWords, multipath, settings } = this;
     const config = configOf(settings, place.family);
-    const wanted = { place, localPort, localWords: boundWords, multipath, config };
+    if (settings.fastOpenNoCookie) config.fastOpen = this.config.fastOpen | FastOpenBit.CLIENT_NO_COOKIE;
+    const wanted = { place, localPort, localWords: boundWords, multipath, config, fastOpen };
     const connection = openConnection(this.sockets.host, wanted, now);
     if (typeof connection === 'number') return connection;
     this.stream = connection;
@@ -465,7 +436,8 @@ export class Socket implements Binding {
     connection.reuseAddress = settings.reuseAddress;
     this.phase = Phase.CONNECTING;
     applySwitches(settings, connection, now);
-    return -errno.EINPROGRESS;
+    // TCP Fast Open with a cookie: the SYN waits for data.
+    return connection.isDeferred ? 0 : -errno.EINPROGRESS;
   }
 
   private connectAgain(): number {
@@ -475,6 +447,7 @@ export class Socket implements Binding {
       this.forget();
       return -(error || errno.ECONNABORTED);
     }
+    if (connection.isDeferred) return -errno.EISCONN;
     if (!connection.connected) return -errno.EALREADY;
     this.phase = Phase.CONNECTED;
     return 0;
@@ -493,6 +466,3 @@ export class Socket implements Binding {
 const RCV_SHUTDOWN = 1;
 const SEND_SHUTDOWN = 2;
 const BOTH_SHUTDOWN = 3;
-const ONLY_4: readonly (4 | 6)[] = [4];
-const ONLY_6: readonly (4 | 6)[] = [6];
-const BOTH: readonly (4 | 6)[] = [4, 6];
