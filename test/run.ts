@@ -1,8 +1,10 @@
 // Runs every built test file and reports: `node dist/test/run.js [PART-OF-A-PATH…] [--repeat N]`.
 //
 // Each file runs in a process of its own, in a process group of its own, so that a file that hangs is ended
-// with all it started. Files that count on the wall clock run alone, after the others. node:test's `run()`
-// is not used: on some versions its time limit does not end a file that keeps its event loop busy.
+// with all it started. Files that count on the wall clock run alone, after the others; those with the kernel mostly
+// wait, each cell in namespaces of its own, and run a few at a time, but for those that measure how long something takes.
+// node:test's `run()` is not used: on some versions its time limit does not end a file that keeps its event loop busy.
+// `--repeat N` goes through everything N times, counts each round, and does not stop at a failure.
 // The last line is `N passed, N failed` (and `, N skipped`); the exit code is 1 on a failure or no test.
 
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -16,6 +18,8 @@ import type { TestLine } from './reporter.ts';
 interface FileResult {
   file: string;
   passed: number;
+  /** How long each of those that passed took. */
+  testMs: number[];
   failures: { name: string; text: string }[];
   skipped: { name: string; reason: string }[];
   notes: string[];
@@ -30,6 +34,11 @@ const running: Set<ChildProcess> = new Set();
 
 /** Rooms whose tests move real packets or start processes: their time limits assume a free processor. */
 const wallClockRooms: readonly string[] = ['api', 'cli', 'emulator', 'interop', 'link', 'package'];
+/** Of them: mostly waiting, and in namespaces of their own. */
+const patientRoom = 'interop';
+/** Files there that assert how long something takes. */
+const measuring: readonly string[] = ['paths', 'kernel-backend', 'kernel-paths', 'wire', 'fuzz'];
+const patientWidth = 3;
 const fileLimitMs = 300_000;
 const killGraceMs = 2_000;
 const outputLimit = 20_000;
@@ -45,20 +54,34 @@ async function main(filters: string[], repeat: number): Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopAll(signal));
   const scratch = mkdtempSync(join(tmpdir(), 'mptcp-test-'));
   const files = findFiles(filters);
-  const alone = files.filter(file => wallClockRooms.includes(file.split(/[\\/]/)[0] ?? ''));
-  const together = files.filter(file => !alone.includes(file));
+  const patient = files.filter(file => roomOf(file) === patientRoom && !measuring.includes(partOf(file)));
+  const alone = files.filter(file => wallClockRooms.includes(roomOf(file)) && !patient.includes(file));
+  const together = files.filter(file => !alone.includes(file) && !patient.includes(file));
   const results: FileResult[] = [];
   try {
     for (let round = 1; round <= repeat; round++) {
       if (repeat > 1) console.log(`round ${round} of ${repeat}`);
+      const before = results.length;
+      const roundAt = performance.now();
       await runFiles(together, Math.max(1, availableParallelism()), scratch, results);
+      await runFiles(patient, patientWidth, scratch, results);
       await runFiles(alone, 1, scratch, results);
+      if (repeat > 1) printRound(results.slice(before), (performance.now() - roundAt) / 1000);
     }
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
   const failed = summarize(results, (performance.now() - startedAt) / 1000);
   process.exitCode = failed ? 1 : 0;
+}
+
+function roomOf(file: string): string {
+  return file.split(/[\\/]/)[0] ?? '';
+}
+
+/** `paths` of interop/paths.test.js. */
+function partOf(file: string): string {
+  return (file.split(/[\\/]/)[1] ?? '').replace('.test.js', '');
 }
 
 function findFiles(filters: string[]): string[] {
@@ -133,6 +156,7 @@ function readReport(file: string, reportPath: string): FileResult {
   const result: FileResult = {
     file,
     passed: 0,
+    testMs: [],
     failures: [],
     skipped: [],
     notes: [],
@@ -149,7 +173,10 @@ function readReport(file: string, reportPath: string): FileResult {
     if (open.includes(last)) open.splice(open.indexOf(last), 1);
     if (line.skip) result.skipped.push({ name: line.name, reason: line.skip });
     else if (line.kind === 'fail' && line.error) result.failures.push({ name: line.name, text: line.error });
-    else if (line.kind === 'pass' && !line.suite) result.passed += 1;
+    else if (line.kind === 'pass' && !line.suite) {
+      result.passed += 1;
+      result.testMs.push(line.ms);
+    }
   }
   return result;
 }
@@ -183,6 +210,20 @@ function printFile(result: FileResult): void {
   const name = relative(process.cwd(), join(testFolder, result.file)).replace(/^dist[\\/]test[\\/]/, '');
   console.log(`${mark} ${name.padEnd(48)} ${counts.join(', ')}  (${(result.ms / 1000).toFixed(1)} s)`);
   for (const note of result.notes) console.log(`       ${note}`);
+}
+
+function printRound(results: FileResult[], seconds: number): void {
+  const passed = results.reduce((sum, result) => sum + result.passed, 0);
+  const failures = results.flatMap(result =>
+    result.failures.map(({ name, text }) => `\n--- ${result.file} › ${name}\n${indent(text)}`),
+  );
+  for (const failure of failures) console.log(failure);
+  const times = `${seconds.toFixed(1)} s, ${median(results.flatMap(result => result.testMs)).toFixed(0)} ms a test`;
+  console.log(`round: ${passed} passed, ${failures.length} failed  (${times} at the median)\n`);
+}
+
+function median(values: number[]): number {
+  return values.sort((a, b) => a - b)[values.length >> 1] ?? 0;
 }
 
 function summarize(results: FileResult[], seconds: number): boolean {

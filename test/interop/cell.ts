@@ -100,7 +100,9 @@ export function joinCounters(role: Role, joins = 1): Record<string, number | 'an
     role === 'our client'
       ? { MPJoinSynRx: joins, MPJoinAckRx: joins }
       : { MPJoinSynTx: joins, MPJoinSynAckRx: joins };
-  return { ...streamCounters(role), ...joined, OFOQueue: 'any', MPTCPRetrans: 'any' };
+  // What one path carries faster than another waits for it.
+  const outOfOrder = { OFOQueue: 'any', OFOQueueTail: 'any', OFOMerge: 'any' } as const;
+  return { ...streamCounters(role), ...joined, ...outOfOrder, MPTCPRetrans: 'any' };
 }
 
 /**
