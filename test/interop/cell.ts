@@ -114,6 +114,29 @@ export const PATIENT: { readonly suspectSlackMs: number; readonly rtoMinMs: numb
   rtoMinMs: 1000,
 };
 
+/** What one subflow has carried, in bytes each way. */
+export function loadOf(flow: OurFlow, index: number): Load {
+  const { bytesSent, bytesReceived } = flow.multipath().subflows[index];
+  return { sent: bytesSent, received: bytesReceived };
+}
+
+export interface Load {
+  readonly sent: number;
+  readonly received: number;
+}
+
+/**
+ * Fails when a subflow has carried more than `before`. What the kernel repeats, one fragment at a time, because it was
+ * kept from its processor for longer than its timer runs, may go by a backup: that is not its scheduler's choice.
+ */
+export async function assertSpared(bed: Bed, flow: OurFlow, index: number, before: Load): Promise<void> {
+  const now = loadOf(flow, index);
+  assert.equal(now.sent, before.sent, 'bytes that we have sent by a path that is to be spared');
+  const repeated = (await bed.moved())['MPTCPRetrans'] ?? 0;
+  const came = now.received - before.received;
+  assert.ok(came <= repeated * FRAGMENT_BYTES, `${came} bytes came by a path that is to be spared`);
+}
+
 /** Waits until our end has so many subflows in use. */
 export function subflows(flow: OurFlow, count: number): Promise<void> {
   return flow.until(() => active(flow) === count);
@@ -181,3 +204,5 @@ export async function twoSubflows(bed: Bed, role: Role, disjoint = false): Promi
 /** Beds whose kernel joins by itself. */
 const withEndpoint: WeakSet<Bed> = new WeakSet();
 let nextPort = 7000;
+/** Most that Linux repeats at once. */
+const FRAGMENT_BYTES = 65_536;
