@@ -293,3 +293,30 @@ test('options set before the race hold for whichever wins', () => {
   world.run(3_000);
   assert.equal(world.packets('client', s => s.payloadLength === 0 && !isRst(s)).length, 1, 'a keepalive');
 });
+
+test('the SYN with the option is refused while the one without is under way: the attempt lives on with that', () => {
+  const world = new World();
+  const refuse = refusing(world);
+  let seen = 0;
+  // The first is lost and the second refused; the first plain one is lost, too.
+  world.rules.push(packet => (isCapableSyn(packet.segment) && seen++ === 0 ? 'drop' : undefined));
+  world.rules.push(refuse);
+  world.rules.push(first(1, isPlainSyn));
+  assert.equal(connectedAfter(world), 400 + 1_000 + ROUND_TRIP_MS);
+  serves(world, 'syn-unanswered');
+});
+
+test('no port is left for the plain SYN: a refusal is the end, silence is not', () => {
+  const config = { ephemeralFirst: 40_000, ephemeralLast: 40_000 };
+  const refused = new World({ client: config });
+  refused.rules.push(refusing(refused));
+  refused.connect();
+  refused.until('the end', () => refused.client.connection.closed, 1_000);
+  assert.equal(refused.client.connection.error, 'ECONNREFUSED');
+  const silent = new World({ client: config });
+  silent.rules.push(first(1, isCapableSyn));
+  assert.equal(connectedAfter(silent), 1_000 + ROUND_TRIP_MS);
+  isAccepted(silent);
+  silent.transfer('client', 1_000);
+  assert.equal(silent.client.connection.multipath().active, true);
+});

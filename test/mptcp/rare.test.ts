@@ -2,10 +2,11 @@
 // peers that say what nobody asked, ports that are not to be had. Each in its smallest form (RFC 8684 §3.1–§3.7).
 
 import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
 import { test } from 'node:test';
 import { Mp, type Segment } from '../../src/wire/index.ts';
 import { announce, withdraw } from '../conformance/addresses.ts';
-import { RawPeer } from './raw-peer.ts';
+import { type Flow, RawPeer } from './raw-peer.ts';
 import {
   bytesOf,
   has,
@@ -29,8 +30,8 @@ const none: Uint8Array = new Uint8Array(0);
 
 for (const multipath of [true, false]) {
   test(`after shutdown and after close nothing more is taken, ${multipath ? 'with' : 'without'} Multipath TCP`, () => {
-    const world = new World({ multipath: { client: multipath } });
-    world.establish();
+    const world = new World();
+    world.establish(1, { multipath });
     const { connection } = world.client;
     assert.ok(connection.writableBytes > 0);
     connection.shutdown(world.now);
@@ -537,4 +538,157 @@ test('third ACK and first data lost, the SYN/ACK repeated: keys come with the re
   assert.equal(world.server.connection.multipath().active, true);
   world.server.connection.shutdown(world.now);
   world.untilGone();
+});
+
+// Paths and ports.
+
+test('a path that is added before the handshake is over is used once joins are allowed', () => {
+  const world = new World();
+  const id = world.addClientInterface('10.5.0.1');
+  const remote = { address: world.serverAddresses[0], port: 8080 };
+  const paths = [{ interfaceId: world.pathInterface(0) }];
+  const connection = world.client.host.connect({ remote, paths }, world.now);
+  world.client.connections.push(connection);
+  connection.addPath({ interfaceId: id }, world.now);
+  world.settle();
+  assert.equal(world.packets('client', isJoinSyn).length, 0);
+  world.until('connected', () => world.server.connections.length > 0 && connection.connected);
+  world.transfer('client', 1_000);
+  world.until('joined', () => world.active('client') === 2);
+});
+
+test('a path with a destination of its own does not go to addresses that are announced', () => {
+  const world = new World({
+    paths: 2,
+    serverAddresses: ['10.9.0.1', '10.9.0.2', '10.9.0.3'],
+    advertise: [{ address: '10.9.0.3' }],
+  });
+  world.connect({
+    paths: [
+      { interfaceId: world.pathInterface(0) },
+      { interfaceId: world.pathInterface(1), remote: { address: '10.9.0.2', port: 8080 } },
+    ],
+  });
+  world.transfer('client', 1_000);
+  world.run(2_000);
+  const joins = world.packets('client', isJoinSyn).map(p => `${p.path} ${p.segment.dst3 & 255}`);
+  assert.deepEqual(joins.sort(), ['0 3', '1 2']);
+});
+
+test('an address that the client announces is echoed by the server, which does not join', () => {
+  const peer = new RawPeer();
+  const flow = peer.open();
+  peer.data(flow, { bytes: bytesOf(10), dsn: 1 });
+  const key = Buffer.concat([peer.key, peer.hostKey]);
+  const hmac = createHmac('sha256', key)
+    .update(Buffer.from([7, 10, 1, 0, 9, 0, 0]))
+    .digest();
+  const address = { addAddrId: 7, addAddrFamily: 4 as const, addAddr2: 0xffff, addAddr3: 0x0a010009 };
+  const signal = { mp: Mp.ADD_ADDR, addAddrEcho: false, ...address };
+  const hmacs = { addAddrHmacHi: hmac.readUInt32BE(24), addAddrHmacLo: hmac.readUInt32BE(28) };
+  const sent = [...peer.put(peer.segment(flow, { ...signal, ...hmacs })), ...peer.wait(10_000)];
+  assert.equal(sent.filter(isEcho).length, 1);
+  assert.equal(sent.filter(isSyn).length, 0);
+  assert.equal(peer.host.counters.AddAddr, 1);
+});
+
+// Options that go missing from one side, as one that has fallen back leaves them out (RFC 8684 §3.7).
+
+/** Open, some data and its acknowledgement exchanged in both directions. */
+function conversed(): { peer: RawPeer; flow: Flow } {
+  const peer = new RawPeer();
+  const flow = peer.open();
+  peer.data(flow, { bytes: bytesOf(100), dsn: 1 });
+  peer.read();
+  peer.connection?.write(bytesOf(10), 0, 10, peer.now);
+  peer.take();
+  flow.rcvNxt += 10;
+  peer.data(flow, { bytes: bytesOf(100, 100), dsn: 101, dataAck: 11 });
+  peer.read();
+  return { peer, flow };
+}
+
+test('a little data without mapping, and no more: after a while it is the stream’s, as TCP', () => {
+  const { peer, flow } = conversed();
+  flow.ssn += 50;
+  peer.put(peer.segment(flow, { seq: 5_000 + flow.ssn - 50 }), bytesOf(50, 200));
+  assert.equal(peer.read().length, 0);
+  assert.equal(peer.connection?.multipath().active, true);
+  peer.wait(150);
+  assert.equal(peer.connection?.multipath().fallback?.cause, 'data-without-mapping');
+  assert.deepEqual(peer.read(), bytesOf(50, 200));
+});
+
+test('data that TCP acknowledges and no DATA_ACK does, without any option: TCP from the timeout on', () => {
+  const { peer, flow } = conversed();
+  peer.connection?.write(bytesOf(10, 10), 0, 10, peer.now);
+  peer.take();
+  flow.rcvNxt += 10;
+  peer.put(peer.segment(flow));
+  assert.equal(peer.connection?.multipath().active, true);
+  const sent = peer.wait(5_000);
+  assert.equal(peer.connection?.multipath().fallback?.cause, 'ack-without-data-ack');
+  assert.equal(sent.filter(hasData).length, 0, 'nothing is sent a second time');
+});
+
+test('the same on a joined subflow: it is no sign of a peer that fell back, and the data is sent again', () => {
+  const { peer, flow } = conversed();
+  const b = peer.join(2222);
+  const resets = peer.put(peer.segment(flow, { flags: 4 }));
+  assert.equal(resets.length, 0);
+  peer.connection?.write(bytesOf(10, 10), 0, 10, peer.now);
+  const [first] = peer.take().filter(hasData);
+  assert.equal(first.dstPort, 2222);
+  b.rcvNxt += 10;
+  // With a DATA_ACK of what came before, then without any option.
+  peer.data(b, { bytes: bytesOf(10, 200), dsn: 201, dataAck: 11 });
+  peer.connection?.write(bytesOf(10, 20), 0, 10, peer.now);
+  peer.take();
+  b.rcvNxt += 10;
+  peer.put(peer.segment(b));
+  const sent = peer.wait(5_000).filter(hasData);
+  assert.ok(sent.length > 0);
+  assert.equal(peer.connection?.multipath().active, true);
+});
+
+test('a FIN without any option, and no DATA_FIN: the peer has fallen back, and this is the end of its stream', () => {
+  const { peer, flow } = conversed();
+  peer.put(peer.segment(flow, { flags: 0x11 }));
+  assert.equal(peer.connection?.peerFinished, true);
+  assert.equal(peer.connection?.multipath().fallback?.cause, 'data-without-mapping');
+});
+
+test('a FIN without any option after a DATA_FIN ends the subflow only', () => {
+  const { peer, flow } = conversed();
+  const fin = peer.mapping({ dsn: 201, ssn: 0, length: 0, payload: none, fin: true, dataAck: 11 });
+  peer.put(peer.segment(flow, fin));
+  assert.equal(peer.connection?.peerFinished, true);
+  peer.put(peer.segment(flow, { flags: 0x11 }));
+  assert.equal(peer.connection?.multipath().fallback, null);
+});
+
+test('MP_FAIL while bytes wait that have no place in the stream: nobody could tell where TCP goes on', () => {
+  const { peer, flow } = conversed();
+  flow.ssn += 50;
+  peer.put(peer.segment(flow, { seq: 5_000 + flow.ssn - 50 }), bytesOf(50, 200));
+  const sent = peer.put(peer.segment(flow, { mp: Mp.FAIL }));
+  const [rst] = sent.filter(isRst);
+  assert.equal(rst.rstReason, 6);
+  assert.equal(peer.read().length, 0);
+});
+
+test('data without mapping after the application let go is for nobody, and no reason to reset', () => {
+  const { peer, flow } = conversed();
+  peer.connection?.close(peer.now);
+  peer.take();
+  const sent = peer.put(peer.segment(flow, {}), bytesOf(50, 200));
+  assert.equal(sent.filter(isRst).length, 0);
+});
+
+test('a peer that answers MP_FASTCLOSE with a FIN has not understood it: it gets a reset that says the same', () => {
+  const { peer, flow } = conversed();
+  peer.connection?.abort(peer.now);
+  assert.ok(peer.take().some(s => has(s, Mp.FASTCLOSE) && !isRst(s)));
+  const sent = peer.put(peer.segment(flow, { flags: 0x11 }));
+  assert.ok(sent.some(s => isRst(s) && has(s, Mp.FASTCLOSE)));
 });
