@@ -75,3 +75,11 @@ test('a delay that goes away resumes slow start', () => {
   round(h, 99);
   assert.equal(h.growthDivisor, 1);
 });
+
+test('the eighth sample of a round decides', () => {
+  const h = afterFirstRound(80);
+  for (let i = 0; i < 7; i++) h.onAck(1000, 10_000, 200);
+  assert.equal(h.growthDivisor, 1);
+  h.onAck(1000, 10_000, 200);
+  assert.equal(h.growthDivisor, 4);
+});

@@ -94,6 +94,20 @@ test('R5: a flow that is gone counts no longer; other controllers are left alone
   assert.equal(bytesToGrow(a, 50), a.cwndBytes - MSS);
 });
 
+test('R5: before the first round trip is known, and where nothing is known of others, it grows as NewReno does', () => {
+  const coupling = new Coupling();
+  assert.equal(coupling.bytesPerIncrease(), 0);
+  const [a, b] = [avoiding('lia', 10), avoiding('lia', 10)];
+  coupling.add(a);
+  coupling.add(b);
+  assert.equal(coupling.bytesPerIncrease(), 0);
+  assert.equal(bytesToGrow(a, 50), 10_000);
+  // What was never a member is not taken out.
+  coupling.remove(avoiding('lia', 10));
+  ack(b, 1, 50);
+  assert.ok(bytesToGrow(a, 50) > 30_000);
+});
+
 /** Mean windows of flows that share a bottleneck of so many bytes a round trip, and lose when they exceed it. */
 function shares(flows: readonly CongestionController[], rounds: number): number[] {
   const sums = flows.map(() => 0);

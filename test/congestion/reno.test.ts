@@ -113,3 +113,29 @@ test('idle: half for every timeout, not below the initial window', () => {
   c.onIdle(5000, 300);
   assert.equal(c.cwndBytes, 1000);
 });
+
+test('idle: half for every timeout, and ssthresh remembers three quarters of the window (RFC 2861 §3.1)', () => {
+  const c = atTenSegments();
+  c.cwndBytes = 80_000;
+  c.onIdle(300, 300);
+  assert.equal(c.cwndBytes, 80_000);
+  c.onIdle(301, 300);
+  assert.equal(c.cwndBytes, 40_000);
+  assert.equal(c.ssthreshBytes, 60_000);
+});
+
+test('a larger segment size raises a window that would not hold one segment', () => {
+  const c = createController('reno', MSS, 2 * MSS);
+  c.onRetransmissionTimeout(MSS, true, 0);
+  c.setMss(1400);
+  assert.equal(c.cwndBytes, 1400);
+  c.setMss(1400);
+  c.setMss(500);
+  assert.equal(c.cwndBytes, 1400);
+});
+
+test('leaving a recovery that was never entered changes nothing', () => {
+  const c = createController('reno', MSS, 20 * MSS);
+  c.onExitRecovery(0);
+  assert.equal(c.cwndBytes, 20_000);
+});

@@ -306,3 +306,26 @@ test('V1: a third ACK overtaken by nothing: HMAC of another connection is worth 
   world.transfer('client', 10_000);
   world.finish();
 });
+
+test('J6a, J6b: every octet of both HMACs counts', () => {
+  for (const [match, octets] of [
+    [isJoinSynAck, 8],
+    [isJoinAck, 20],
+  ] as const) {
+    for (let octet = 0; octet < octets; octet++) {
+      const world = new World({ paths: 2 });
+      world.rules.push(
+        altered(1, match, s => {
+          s.joinHmac[octet] ^= 0x10;
+        }),
+      );
+      world.connect();
+      world.transfer('client', 1000);
+      world.run(200);
+      assert.ok(
+        world.log.some(p => isRst(p.segment) && p.segment.rstReason === ResetReason.MPTCP),
+        `octet ${octet} of ${octets}`,
+      );
+    }
+  }
+});

@@ -299,3 +299,23 @@ test('H2b: a path whose joins are reset is not joined in a storm', () => {
   assert.ok(syns.length <= 12, `${syns.length} joins in two minutes`);
   assert.ok(world.packets('client', isRst).length === 0);
 });
+
+test('of three paths the first is taken away: the plans of the others stay, and are carried out again', () => {
+  const world = new World({ paths: 3 });
+  world.establish(3);
+  world.client.connection.removePath(world.pathInterface(0), world.now);
+  world.run(5_000);
+  assert.equal(world.active('client'), 2);
+  for (const path of [1, 2]) {
+    const before = world.packets('client', (s, p) => p.path === path && isJoinSyn(s)).length;
+    const last = world.packets('client', (_, p) => p.path === path).at(-1)?.segment as Segment;
+    const heard = world.packets('server', (_, p) => p.path === path).at(-1)?.segment as Segment;
+    const reset = { flags: Flag.RST, mp: 0, sackCount: 0, seq: last.ack };
+    world.inject('server', Object.assign(new Segment(), heard, reset));
+    world.run(3_000);
+    const after = world.packets('client', (s, p) => p.path === path && isJoinSyn(s)).length;
+    assert.equal(after - before, 1, `path ${path}`);
+    assert.equal(world.active('client'), 2);
+  }
+  assert.equal(world.packets('client', (s, p) => p.path === 0 && isJoinSyn(s)).length, 0);
+});

@@ -291,3 +291,23 @@ test('G6: no packet ever has more than 40 bytes of options', () => {
   }
   world.finish();
 });
+
+test('A2: an IPv6 address is announced whole, word by word, and joined', () => {
+  const address = 'fd00:9:1234:5678:9abc:def0:1357:2468';
+  const world = new World({
+    ipVersion: 6,
+    serverAddresses: ['fd00:9::1', address],
+    advertise: [{ address }],
+  });
+  world.connect();
+  world.transfer('client', 1000);
+  world.until('joined', () => world.active('client') === 2);
+  const [{ segment: sent }] = world.packets('server', isAddAddr);
+  const [{ segment: echo }] = world.packets('client', isEcho);
+  for (const { addAddrFamily, addAddr0, addAddr1, addAddr2, addAddr3 } of [sent, echo]) {
+    assert.equal(addAddrFamily, 6);
+    const words = [addAddr0, addAddr1, addAddr2, addAddr3].map(word => word >>> 0);
+    assert.deepEqual(words, [0xfd000009, 0x12345678, 0x9abcdef0, 0x13572468]);
+  }
+  assert.equal(world.client.connection.multipath().subflows[1].remote.address, address);
+});

@@ -8,6 +8,7 @@
 // Before it: syntax.ts and reach.ts.
 
 import { writeFileSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Random } from '../../src/netmodel/index.ts';
 import { type Run, reachOf, runTest } from './reach.ts';
@@ -31,9 +32,9 @@ const { values } = parseArgs({
 const scratch = new Scratch();
 process.once('exit', () => scratch.remove());
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
-main();
+await main();
 
-function main(): void {
+async function main(): Promise<void> {
   const startedAt = performance.now();
   const rooms = chosenRooms(values.room, ['wire', 'congestion', 'tcp', 'mptcp']);
   const all = rooms.flatMap(candidatesOf);
@@ -42,7 +43,10 @@ function main(): void {
   for (const room of new Set(sample.map(one => one.room))) runs.set(room, runsOf(room));
   const noticed: Map<string, number> = new Map();
   let survivors = 0;
-  for (const one of sample) {
+  for (const [i, one] of sample.entries()) {
+    if (i > 0 && i % 50 === 0) console.log(`${i} of ${sample.length} made, ${survivors} survived`);
+    // A signal is heard in between only.
+    await setImmediate();
     if (isNoticed(one, runs.get(one.room) ?? [], noticed)) continue;
     survivors += 1;
     console.log(describe(one));

@@ -134,8 +134,14 @@ function isExcluded(node: Literal, parents: readonly AnyNode[]): boolean {
   return false;
 }
 
-/** Capacities that grow when they are reached, and how often something is tidied up. */
-const speedOnly: readonly string[] = ['INITIAL_CAPACITY', 'SPARE_ENTRIES'];
+/** Capacities that grow when they are reached; from which length on bytes are copied in which way. */
+const speedOnly: readonly string[] = [
+  'INITIAL_CAPACITY',
+  'SPARE_ENTRIES',
+  'WORDS_FROM_BYTES',
+  'SET_FROM_BYTES',
+  'unrolled',
+];
 
 function operatorMutant(source: string, left: AnyNode, right: AnyNode, other: string): Mutant {
   // Between the operands there are, besides the operator, only blanks, parentheses and comments.
