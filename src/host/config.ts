@@ -9,6 +9,12 @@ export interface Config extends MptcpConfig {
   maxHalfOpen: number;
   /** Connections waiting to be accepted, unless `listen` says otherwise (Linux: somaxconn). */
   backlog: number;
+  /** The most that sockets may ask `listen` for (Linux: somaxconn). */
+  maxBacklog: number;
+  /** Sockets of IPPROTO_MPTCP can be made (Linux: net.mptcp.enabled). */
+  mptcpEnabled: boolean;
+  /** Sockets are not writable while so many bytes are unsent (Linux: tcp_notsent_lowat). */
+  notSentLowBytes: number;
   /** What SO_RCVBUF and SO_SNDBUF may ask for, in bytes (Linux: rmem_max, wmem_max). */
   maxReceiveBufferBytes: number;
   maxSendBufferBytes: number;
@@ -32,6 +38,9 @@ export const DEFAULT_CONFIG: Config = {
   ...MPTCP_DEFAULTS,
   maxHalfOpen: 1024,
   backlog: 511,
+  maxBacklog: 4096,
+  mptcpEnabled: true,
+  notSentLowBytes: 2 ** 32 - 1,
   // DEVIATION (Linux: 208 KiB): memory is taken only as bytes come.
   maxReceiveBufferBytes: 4 * 1024 * 1024,
   maxSendBufferBytes: 4 * 1024 * 1024,

@@ -46,6 +46,7 @@ import { type AdvertisedAddress, Listener } from './listener.ts';
 import { Listeners } from './listeners.ts';
 import { openPlain, tcbOf } from './plain.ts';
 import { ResetQueue } from './reset-queue.ts';
+import { Sysctls } from './sysctls.ts';
 
 export interface HostOptions {
   entropy: Entropy;
@@ -99,7 +100,8 @@ export interface ListenOptions {
 
 export class Host {
   readonly externalPorts: boolean;
-  readonly config: Config;
+  config: Config;
+  readonly sysctls: Sysctls = new Sysctls(this);
   /** What middleboxes did on the networks of this host; times as handed to it. */
   readonly networks: NetworkMemory = new NetworkMemory();
   /** What connections use and announce that follow it (Linux: ip mptcp endpoint, ip mptcp limits). */
@@ -166,6 +168,12 @@ export class Host {
   /** Largest payload per wire packet of the packet that `transmit` just wrote. */
   get transmitSegmentSize(): number {
     return this.env.shared.transmitSegmentSize;
+  }
+
+  /** Changes the configuration, for connections to come (`sysctls` has it under Linux's names). */
+  configure(overrides: Partial<Config>): void {
+    this.config = this.env.config = mergeConfig(this.config, overrides);
+    this.listeners.configure(this.config);
   }
 
   /** Attaches one local address. Returns its id (≥ 1). */
@@ -372,7 +380,7 @@ export class Host {
   /** Accepts connections on a port of all interfaces, or of one address. */
   listen(options: ListenOptions): Listener {
     const { port } = options;
-    const interfaceId = options.address === undefined ? null : this.interfaceByAddress(options.address);
+    const interfaceId = options.address === undefined ? null : this.interfaces.idOf(options.address);
     const family = options.family ?? null;
     const reusePort = options.reusePort ?? false;
     this.listeners.assertFree({ port, interfaceId, family, reusePort });
@@ -386,6 +394,7 @@ export class Host {
       family,
       reusePort,
       config,
+      overrides: options.config ?? {},
       deferAcceptMs: options.deferAcceptMs ?? 0,
       backlog,
       endpoints: options.endpoints ? this.endpoints : null,
@@ -452,16 +461,6 @@ export class Host {
   private adopt(connection: Connection): void {
     this.live.add(connection);
     this.touch(connection);
-  }
-
-  private interfaceByAddress(address: string): number {
-    const words = new Int32Array(4);
-    if (parseAddress(address, words) === 0) {
-      throw new HostError('EINVAL', `'${address}' is not an IP address`);
-    }
-    const networkInterface = this.interfaces.byAddress(words);
-    if (networkInterface !== null) return networkInterface.id;
-    throw new HostError('EADDRNOTAVAIL', `${address} is not an address of this host`);
   }
 
   private newConnection(config: Config, listener: Listener | null): Connection {

@@ -37,3 +37,4 @@ export type { OptionValue } from './sockets/option-kinds.ts';
 export type { SocketAddress } from './sockets/place.ts';
 export { Socket } from './sockets/socket.ts';
 export { Sockets } from './sockets/sockets.ts';
+export { type Sysctl, Sysctls } from './sysctls.ts';

@@ -60,6 +60,17 @@ export class Interfaces {
     return this.byId.get(id);
   }
 
+  /** The id of the interface that has an address; throws EINVAL or EADDRNOTAVAIL where none has. */
+  idOf(address: string): number {
+    const words = new Int32Array(4);
+    if (parseAddress(address, words) === 0) {
+      throw new HostError('EINVAL', `'${address}' is not an IP address`);
+    }
+    const found = this.byAddress(words);
+    if (found === null) throw new HostError('EADDRNOTAVAIL', `${address} is not an address of this host`);
+    return found.id;
+  }
+
   /** The interface that has this address; null when none has. */
   byAddress(words: Int32Array): NetworkInterface | null {
     for (const networkInterface of this.byId.values()) {

@@ -25,6 +25,8 @@ export interface ListenerOptions {
   reusePort: boolean;
   /** Of the connections it accepts. */
   config: Config;
+  /** What of it is the listener's own. */
+  overrides: Partial<Config>;
   deferAcceptMs: number;
   /** Its connections follow them; null: they do not. */
   endpoints: Endpoints | null;
@@ -42,6 +44,7 @@ export class Listener {
   readonly family: 4 | 6 | null;
   readonly reusePort: boolean;
   config: Config;
+  overrides: Partial<Config>;
   readonly multipath: boolean;
   readonly advertise: readonly AdvertisedAddress[];
   backlog: number;
@@ -70,6 +73,7 @@ export class Listener {
     this.family = options.family;
     this.reusePort = options.reusePort;
     this.config = options.config;
+    this.overrides = options.overrides;
     this.deferAcceptMs = options.deferAcceptMs;
     this.endpoints = options.endpoints;
     this.backlog = options.backlog;

@@ -2,6 +2,7 @@
 // where all agree to share a port (Linux: SO_REUSEPORT).
 
 import type { Segment } from '../wire/index.ts';
+import { type Config, mergeConfig } from './config.ts';
 import { HostError } from './errors.ts';
 import type { Listener } from './listener.ts';
 
@@ -26,6 +27,13 @@ export class Listeners {
       if (overlap(place, other) && !(place.reusePort && other.reusePort)) {
         throw new HostError('EADDRINUSE', `port ${port} is already listened on`);
       }
+    }
+  }
+
+  /** The configuration of the host has changed. */
+  configure(config: Config): void {
+    for (const listener of [...this.byPort.values()].flat()) {
+      listener.config = mergeConfig(config, listener.overrides);
     }
   }
 

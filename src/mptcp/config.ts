@@ -5,6 +5,11 @@ import { TCP_DEFAULTS, type TcpConfig } from '../tcp/index.ts';
 export interface MptcpConfig extends TcpConfig {
   /** DSS checksums asked for (Linux: net.mptcp.checksum_enabled). */
   checksum: boolean;
+  /**
+   * Peers may join the address and port of the first subflow: flag C is not set (RFC 8684 §3.1; Linux:
+   * net.mptcp.allow_join_initial_addr_port).
+   */
+  allowJoinInitialAddress: boolean;
   /** A connection without any subflow lives this long (Linux: net.mptcp.close_timeout, 60 s). */
   closeTimeoutMs: number;
   /** Subflows of one connection, the first included; joins beyond are refused. */
@@ -48,6 +53,7 @@ export interface MptcpConfig extends TcpConfig {
 export const MPTCP_DEFAULTS: MptcpConfig = {
   ...TCP_DEFAULTS,
   checksum: false,
+  allowJoinInitialAddress: true,
   closeTimeoutMs: 60_000,
   maxSubflows: 8,
   suspectProbeMs: 500,

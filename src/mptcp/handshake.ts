@@ -4,6 +4,7 @@
 
 import { Timer } from '../tcp/index.ts';
 import { CapableFlag, Flag, Mp, type Segment } from '../wire/index.ts';
+import type { MultipathConnection } from './connection.ts';
 import { fallBack } from './fallback.ts';
 import { joinHmac, keyFrom, sameBytes } from './keys.ts';
 import { optionsDropped } from './network-memory.ts';
@@ -26,6 +27,12 @@ function validFlags(flags: number): boolean {
   return (flags & CapableFlag.EXTENSIBILITY) === 0 && (flags & CapableFlag.HMAC_SHA256) !== 0;
 }
 
+/** Flags A, C and H of our MP_CAPABLE (RFC 8684 §3.1). */
+export function capableFlags({ checksum, env }: MultipathConnection): number {
+  const deny = env.config.allowJoinInitialAddress ? 0 : CapableFlag.NO_JOIN_TO_SOURCE;
+  return CapableFlag.HMAC_SHA256 | deny | (checksum ? CapableFlag.CHECKSUM : 0);
+}
+
 /** Options of a SYN or SYN/ACK. */
 export function synOptions(subflow: Subflow, segment: Segment, synAck: boolean): void {
   const connection = subflow.connection;
@@ -34,7 +41,7 @@ export function synOptions(subflow: Subflow, segment: Segment, synAck: boolean):
     const local = connection.localKey;
     segment.mp = Mp.CAPABLE;
     segment.capableVersion = VERSION;
-    segment.capableFlags = CapableFlag.HMAC_SHA256 | (connection.checksum ? CapableFlag.CHECKSUM : 0);
+    segment.capableFlags = capableFlags(connection);
     segment.capableLength = synAck ? 12 : 4;
     segment.senderKeyHi = local.hi;
     segment.senderKeyLo = local.lo;

@@ -3,10 +3,11 @@
 // DATA_ACK (§3.3), and on pure ACKs one address or priority signal at a time (§3.3.8, §3.4).
 // Before: tcp/output. After: wire.
 
-import { CapableFlag, DssFlag, Mp, optionsLength, RstFlag, type Segment } from '../wire/index.ts';
+import { DssFlag, Mp, optionsLength, RstFlag, type Segment } from '../wire/index.ts';
 import { mappingChecksum } from './checksum.ts';
 import type { MultipathConnection } from './connection.ts';
 import { dataFinSent } from './data-level.ts';
+import { capableFlags } from './handshake.ts';
 import { addSignal } from './signals.ts';
 import { Stage, type Subflow } from './subflow.ts';
 
@@ -132,7 +133,7 @@ function capableKeys(subflow: Subflow, segment: Segment, length: number): void {
   const connection = subflow.connection;
   segment.mp = Mp.CAPABLE;
   segment.capableVersion = 1;
-  segment.capableFlags = CapableFlag.HMAC_SHA256 | (connection.checksum ? CapableFlag.CHECKSUM : 0);
+  segment.capableFlags = capableFlags(connection);
   segment.capableLength = length;
   segment.senderKeyHi = connection.localKey.hi;
   segment.senderKeyLo = connection.localKey.lo;

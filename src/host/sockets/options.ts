@@ -174,7 +174,7 @@ const fastOpen: Option = {
   read: ({ settings }) => settings.fastOpenQueue,
   write: ({ settings, isOpen, config }, value) => {
     if (typeof value !== 'number' || value < 0 || isOpen) return -errno.EINVAL;
-    settings.fastOpenQueue = Math.min(value, config.backlog);
+    settings.fastOpenQueue = Math.min(value, config.maxBacklog);
     return 0;
   },
 };

@@ -81,7 +81,7 @@ export class Socket extends BoundSocket {
   listen(backlog: number): number {
     if (this.phase === Phase.CLOSED) return -errno.EBADF;
     const { host } = this.sockets;
-    const limit = Math.min(backlog < 0 ? Infinity : backlog, host.config.backlog);
+    const limit = Math.min(backlog < 0 ? Infinity : backlog, host.config.maxBacklog);
     if (this.listener !== null) {
       this.listener.backlog = limit + 1;
       return 0;
@@ -156,7 +156,7 @@ export class Socket extends BoundSocket {
     if (connection.isDeferred) return this.sendWithSyn(bytes, offset, length, now);
     if (!connection.connected) return -errno.EAGAIN;
     if (length <= 0) return 0;
-    const full = (this.settings.notSentLowat ?? 0) > 0 && !this.isBelowLowat(connection);
+    const full = !this.isBelowLowat(connection);
     connection.setHold(Hold.MORE, (flags & constants.MSG_MORE) !== 0);
     const taken = full ? 0 : connection.write(bytes, offset, length, now);
     if (taken > 0) return taken;
@@ -333,6 +333,7 @@ export class Socket extends BoundSocket {
   reconfigure(): void {
     this.stream?.configure(configOf(this.settings, this.stream.local.family));
     if (this.listener === null) return;
+    this.listener.overrides = this.listenConfig;
     this.listener.config = mergeConfig(this.sockets.host.config, this.listenConfig);
     this.listener.deferAcceptMs = this.settings.deferAcceptSeconds * 1000;
     if (this.settings.fastOpenQueue > 0) this.listener.fastOpenQueue = this.settings.fastOpenQueue;
@@ -385,7 +386,7 @@ export class Socket extends BoundSocket {
 
   /** TCP_NOTSENT_LOWAT; 0 is no limit. */
   private isBelowLowat(connection: Connection): boolean {
-    return connection.unsentBytes < (this.settings.notSentLowat || Infinity);
+    return connection.unsentBytes < (this.settings.notSentLowat || this.config.notSentLowBytes);
   }
 
   private sendWithSyn(bytes: Uint8Array, offset: number, length: number, now: number): number {

@@ -26,6 +26,7 @@ export class Sockets {
   socket(domain: number, type: number, protocol: number): Socket | number {
     if (domain !== constants.AF_INET && domain !== constants.AF_INET6) return -errno.EAFNOSUPPORT;
     if (type !== constants.SOCK_STREAM) return -errno.ESOCKTNOSUPPORT;
+    if (protocol === constants.IPPROTO_MPTCP && !this.host.config.mptcpEnabled) return -errno.ENOPROTOOPT;
     if (protocol === constants.IPPROTO_MPTCP) return new Socket({ sockets: this, domain, multipath: true });
     if (protocol !== constants.IPPROTO_TCP && protocol !== 0) return -errno.EPROTONOSUPPORT;
     return new Socket({ sockets: this, domain, multipath: false });
