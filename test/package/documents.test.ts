@@ -123,7 +123,7 @@ test('docs/ARCHITECTURE.md has every room', () => {
 
 describe('examples', () => {
   function runExample(name: string): { status: number | null; stdout: string; stderr: string } {
-    return spawnSync(process.execPath, [join(root, name)], { encoding: 'utf8', timeout: 30_000 });
+    return spawnSync(process.execPath, [join(root, name)], { encoding: 'utf8', timeout: 120_000 });
   }
 
   test('http.mjs', () => {
