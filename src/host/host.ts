@@ -144,6 +144,7 @@ export class Host {
       networks,
       tokens,
       resets,
+      endpoints: this.endpoints,
       fastOpen,
       newConnection: listener => this.newConnection(listener.config, listener),
       adopt: connection => this.adopt(connection),

@@ -5,6 +5,7 @@
 
 import {
   acceptFirst,
+  type Endpoints,
   joinRequested,
   MultipathConnection,
   type NetworkMemory,
@@ -29,6 +30,8 @@ export interface IncomingOptions {
   networks: NetworkMemory;
   tokens: ReadonlyMap<number, MultipathConnection>;
   resets: ResetQueue;
+  /** Of the host. */
+  endpoints: Endpoints;
   fastOpen: FastOpenTable;
   /** Makes an empty connection for a listener. */
   newConnection(listener: Listener): Connection;
@@ -49,6 +52,7 @@ export class Incoming {
     if (tcb.state !== State.TIME_WAIT || (segment.flags & (Flag.SYN | Flag.ACK)) !== Flag.SYN) return false;
     if (!isNewer(tcb, segment)) return false;
     if (this.parts.listeners.find(segment, tcb.networkInterface.id) === null) return false;
+    tcb.env.counters.TWRecycled++;
     tcb.close({ code: null, text: 'a new connection took over' }, now);
     this.parts.touch(tcb.owner as Connection);
     return true;
@@ -73,11 +77,14 @@ export class Incoming {
     }
     const listener = this.parts.listeners.find(segment, networkInterface.id);
     if (listener === null) {
+      const endpoint = this.parts.endpoints.find(networkInterface.words, segment.dstPort);
+      // Linux: an announced port takes joins, and nothing else.
+      if (endpoint !== undefined && (segment.mp & Mp.CAPABLE) !== 0) counters.MPCapableEndpAttempt++;
       this.parts.resets.answer(segment, networkInterface, -1, now);
       return;
     }
     if (listener.halfOpen >= config.maxHalfOpen || listener.isFull) {
-      counters.ListenOverflows++;
+      counters[listener.isFull ? 'ListenOverflows' : 'TCPReqQFullDrop']++;
       counters.ListenDrops++;
       return;
     }
@@ -94,6 +101,7 @@ export class Incoming {
       this.parts.resets.answer(segment, networkInterface, ResetReason.MPTCP, now);
       return;
     }
+    if (segment.joinBackup) counters.MPJoinSynBackupRx++;
     const refusal = joinRequested(side, segment, networkInterface, now);
     if (refusal >= 0) {
       counters.MPJoinRejected++;

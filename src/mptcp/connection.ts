@@ -38,7 +38,14 @@ import type { Scheduler } from './scheduler/scheduler.ts';
 import { releaseSent, transmitConnection } from './send.ts';
 import { announce, Signals } from './signals.ts';
 import { Stage, type Subflow } from './subflow.ts';
-import { applyKeepAlive, drop, expireSubflow, lonelyTimeout, sweep } from './subflow-life.ts';
+import {
+  applyKeepAlive,
+  countEstablished,
+  drop,
+  expireSubflow,
+  lonelyTimeout,
+  sweep,
+} from './subflow-life.ts';
 
 export class MultipathConnection implements ByteStream {
   readonly env: Environment<MptcpConfig>;
@@ -125,7 +132,10 @@ export class MultipathConnection implements ByteStream {
   hold = 0;
   keepAliveIdleMs = 0;
   advertise: readonly { address: string; port?: number }[] = [];
-  listenPort = 0;
+  /** Port of the first subflow at the server. */
+  serverPort = 0;
+  /** In MPCurrEstab. */
+  isCounted = false;
 
   /** It follows the endpoints and limits of the host (paths/endpoints). */
   readonly managed: Managed | null;
@@ -221,6 +231,7 @@ export class MultipathConnection implements ByteStream {
 
   shutdown(_now: number): void {
     if (this.dataFinDsn >= 0) return;
+    countEstablished(this, false);
     this.dataFinDsn = this.sendBuffer.end;
     this.dataFinQueued = true;
   }
@@ -410,11 +421,6 @@ export class MultipathConnection implements ByteStream {
     releaseSent(this);
   }
 
-  /** The application was told to wait. */
-  get isShortOfRoom(): boolean {
-    return this.wantsRoom;
-  }
-
   signalReadable(): void {
     this.owner.streamReady(Ready.READABLE);
   }
@@ -449,6 +455,7 @@ export class MultipathConnection implements ByteStream {
   finish(reason: CloseReason): void {
     if (this.isDone) return;
     this.isDone = true;
+    countEstablished(this, false);
     this.race = null;
     this.paths.stop();
     this.managed?.end();

@@ -50,7 +50,16 @@ export function deliver(
 ): void {
   const buffer = connection.receiveBuffer;
   const before = buffer.next;
-  if (buffer.insert(dsn, bytes, offset, length) === 0) connection.env.counters.DuplicateData++;
+  const { counters } = connection.env;
+  const ranges = buffer.beyond.count;
+  const last = ranges > 0 ? buffer.beyond.end(ranges - 1) : before;
+  if (buffer.insert(dsn, bytes, offset, length) === 0) {
+    counters[dsn >= buffer.rightEdge ? 'NoDSSInWindow' : 'DuplicateData']++;
+  } else if (dsn > before) {
+    counters.OFOQueue++;
+    if (dsn >= last) counters.OFOQueueTail++;
+    if (buffer.beyond.count <= ranges) counters.OFOMerge++;
+  }
   if (buffer.next === before) return;
   connection.owner.streamReady(Ready.READABLE);
   if (connection.rcvDataFin >= 0) dataFinReceived(connection, connection.rcvDataFin, now);

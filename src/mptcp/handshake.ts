@@ -161,7 +161,10 @@ function joinAnswered(subflow: Subflow, segment: Segment, now: number): boolean 
     subflow.reset({ reason: ResetReason.MPTCP, text: 'the SYN/ACK carried a wrong HMAC' }, now);
     return false;
   }
-  connection.env.counters.MPJoinSynAckRx++;
+  const { counters } = connection.env;
+  counters.MPJoinSynAckRx++;
+  if (segment.joinBackup) counters.MPJoinSynAckBackupRx++;
+  if (!isUsualPort(connection, subflow.tcb.remotePort)) counters.MPJoinPortSynAckRx++;
   join.remoteNonce = segment.joinNonce;
   join.hmac = joinHmac(
     connection.env.entropy,
@@ -195,7 +198,13 @@ function joinConfirmed(subflow: Subflow, segment: Segment, now: number): boolean
     return false;
   }
   connection.env.counters.MPJoinAckRx++;
+  if (!isUsualPort(connection, subflow.tcb.localPort)) connection.env.counters.MPJoinPortAckRx++;
   return true;
+}
+
+/** The port of the first subflow at the server, and not one that was announced. */
+export function isUsualPort(connection: MultipathConnection, serverPort: number): boolean {
+  return connection.serverPort === 0 || serverPort === connection.serverPort;
 }
 
 /** The TCP handshake of a join completed on this side. */

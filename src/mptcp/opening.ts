@@ -50,6 +50,7 @@ export function openFirst(
 ): void {
   const first = options.paths[0];
   connection.owner.tokenChosen(connection.localKey.token);
+  connection.serverPort = options.remotePort;
   const known = knownOf(connection, options.networkInterface, now);
   connection.checksum ||= known.altersPayload;
   const subflow = addSubflow(
@@ -102,7 +103,7 @@ export function acceptFirst(
 ): Tcb | null {
   connection.env.counters.MPCapableSYNRX++;
   connection.advertise = options.advertise;
-  connection.listenPort = options.localPort;
+  connection.serverPort = options.localPort;
   connection.checksum = connection.checksum || (segment.capableFlags & 0x80) !== 0;
   connection.owner.tokenChosen(connection.localKey.token);
   const subflow = addSubflow(connection, options, { initial: true, join: null, localAddressId: 0 }, now);
@@ -151,6 +152,7 @@ export function joinRequested(
   if (subflow === null) return ResetReason.RESOURCES;
   subflow.remoteAddressId = segment.joinAddressId;
   subflow.remoteBackup = segment.joinBackup;
+  if (segment.dstPort !== connection.serverPort) connection.env.counters.MPJoinPortSynRx++;
   // The peer counts it as one from our answer on, and no longer goes on as TCP.
   connection.everMultiple = true;
   openPassive(subflow.tcb, segment, now);
@@ -173,6 +175,7 @@ export function openJoin(
   };
   const localAddressId = connection.paths.localId(options.networkInterface.words, 0);
   const subflow = addSubflow(connection, options, { ...options, initial: false, join, localAddressId }, now);
+  if (subflow === null) connection.env.counters.MPJoinSynTxBindErr++;
   subflow?.tcb.open(now);
   return subflow;
 }

@@ -239,7 +239,7 @@ function windowsToBuffer(connection: MultipathConnection): number {
 export function keepForSlow(connection: MultipathConnection): void {
   const buffer = connection.sendBuffer;
   const acknowledged = Math.min(connection.dataUna, buffer.end);
-  if (!connection.isShortOfRoom || acknowledged - buffer.start < buffer.limit / 4) return;
+  if (!connection.wantsRoom || acknowledged - buffer.start < buffer.limit / 4) return;
   for (const subflow of connection.subflows) keepBelow(subflow, acknowledged);
   releaseSent(connection);
 }

@@ -143,7 +143,7 @@ export function announce(connection: MultipathConnection, place: { address: stri
   const words = new Int32Array(4);
   const family = parseAddress(place.address, words);
   if (family === 0) return;
-  const port = place.port === connection.listenPort ? 0 : (place.port ?? 0);
+  const port = !connection.client && place.port === connection.serverPort ? 0 : (place.port ?? 0);
   const id = connection.paths.announcedId(words, port);
   // The peer is connected to that one.
   if (id !== 0) connection.signals.announce({ id, family, words, port });
@@ -195,6 +195,7 @@ export function addAddrReceived(subflow: Subflow, segment: Segment, now: number)
     return;
   }
   counters.AddAddr++;
+  if (address.port !== 0) counters.PortAdd++;
   connection.signals.echo(address);
   // RFC 8684 §3.4.1: without a port, the one "already in use by the subflow on which the ADD_ADDR signal was
   // sent".

@@ -28,9 +28,17 @@ const SUBFLOW_KEEPALIVE_PROBES = 5;
 export function initialEstablished(connection: MultipathConnection, subflow: Subflow, now: number): void {
   subflow.stage = Stage.ACTIVE;
   raceWon(connection, subflow, now);
+  countEstablished(connection, true);
   afterEstablished(connection, subflow, now);
   connection.owner.streamReady(Ready.CONNECTED | Ready.WRITABLE);
   connection.owner.notice({ type: 'subflow', subflow: subflow.info() });
+}
+
+/** MPCurrEstab: connections that are established, as Multipath TCP, and have not finished. */
+export function countEstablished(connection: MultipathConnection, on: boolean): void {
+  if (connection.isCounted === on || (on && connection.isDone)) return;
+  connection.isCounted = on;
+  connection.env.counters.MPCurrEstab += on ? 1 : -1;
 }
 
 /** A joined subflow may carry data now. */
@@ -291,6 +299,7 @@ export function becomePlain(
   info: FallbackInfo,
 ): void {
   connection.plain = plain;
+  countEstablished(connection, false);
   connection.fallback = info;
   connection.paths.stop();
   connection.managed?.end();
@@ -334,6 +343,7 @@ export function removePath(connection: MultipathConnection, interfaceId: number,
 
 /** A subflow is not wanted any more. */
 export function closeSubflow(connection: MultipathConnection, subflow: Subflow, now: number): void {
+  connection.env.counters.RmSubflow++;
   if (subflow.stage === Stage.ACTIVE) {
     // RFC 8684 §3.4.2: "A subflow that is still functioning MUST be closed with a FIN exchange"
     retire(connection, subflow, now);

@@ -49,6 +49,7 @@ export function receiveSegment(tcb: Tcb, segment: Segment, now: number): void {
   if ((flags & Flag.ACK) === 0) return;
   const ack = tcb.unwrapAck(segment.ack);
   if (!acceptableAck(tcb, ack, now)) return;
+  if (segment.payloadLength === 0 && flags === Flag.ACK) tcb.env.counters.TCPPureAcks++;
   tcb.lastReceivedMs = now;
   tcb.keepAliveSent = 0;
   noteTimestamp(tcb, segment, ssn, now);
@@ -109,7 +110,10 @@ function answerRefused(tcb: Tcb, segment: Segment, now: number): void {
       tcb.refusalWindowMs = now;
       tcb.refusalCount = 0;
     }
-    if (tcb.refusalCount >= tcb.env.config.challengeAcksPerSecond) return;
+    if (tcb.refusalCount >= tcb.env.config.challengeAcksPerSecond) {
+      tcb.env.counters.TCPACKSkippedSeq++;
+      return;
+    }
     tcb.refusalCount++;
   }
   // During the handshake our SYN/ACK says the same, and is bounded by the amplification limit.
@@ -168,7 +172,8 @@ function receiveReset(tcb: Tcb, segment: Segment, ssn: number, now: number): voi
     challenge(tcb, now);
     return;
   }
-  tcb.env.counters.EstabResets++;
+  if (tcb.state === State.SYN_RECEIVED) tcb.env.counters.EmbryonicRsts++;
+  if (tcb.state === State.ESTABLISHED || tcb.state === State.CLOSE_WAIT) tcb.env.counters.EstabResets++;
   tcb.lastReceivedMs = now;
   const before = tcb.state;
   tcb.extension.resetReceived(segment, now);
@@ -184,7 +189,10 @@ function challenge(tcb: Tcb, now: number): void {
     tcb.challengeWindowMs = now;
     tcb.challengeCount = 0;
   }
-  if (tcb.challengeCount >= tcb.env.config.challengeAcksPerSecond) return;
+  if (tcb.challengeCount >= tcb.env.config.challengeAcksPerSecond) {
+    tcb.env.counters.TCPACKSkippedChallenge++;
+    return;
+  }
   tcb.challengeCount++;
   tcb.env.counters.TCPChallengeACK++;
   tcb.ackPending = true;

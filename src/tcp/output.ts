@@ -123,6 +123,7 @@ export function transmitData(
   markOutgoing(tcb, true);
   tcb.extension.dataOptions(tcb.env.out, ssn, length, now);
   tcb.bytesSent += length;
+  tcb.env.counters.TCPOrigDataSent++;
   if (tcb.recovery === Recovery.RECOVERY) tcb.prrSent += length;
   pace(tcb, length, now);
   return sentInFlight(tcb, emit(tcb, out, offset, ssn, length, now), now);
@@ -194,6 +195,7 @@ function transmitSyn(tcb: Tcb, out: Uint8Array, offset: number, now: number): nu
   if (synAck) fillSynAck(tcb, segment);
   else early = fillSyn(tcb, segment, now);
   if (synAck && tcb.passive && overAmplified(tcb, headerLength(segment))) return 0;
+  if (tcb.synTransmissions > 0) tcb.env.counters.TCPSynRetrans++;
   tcb.synTransmissions++;
   tcb.synSentMs = now;
   return emit(tcb, out, offset, 1, early, now);
@@ -242,6 +244,7 @@ function resend(tcb: Tcb, i: number, most: number, out: Uint8Array, offset: numb
   pace(tcb, length, now);
   tcb.lastDataMs = now;
   tcb.env.counters.RetransSegs++;
+  tcb.env.counters[tcb.recovery === Recovery.LOSS ? 'TCPSlowStartRetrans' : 'TCPFastRetrans']++;
   tcb.bytesRetransmitted += length;
   if (tcb.recovery === Recovery.RECOVERY) tcb.prrSent += length;
   prepare(tcb, Flag.ACK | (fin || rides ? Flag.FIN : 0) | (fin ? 0 : Flag.PSH), ssn, now);
@@ -314,12 +317,21 @@ function prepare(tcb: Tcb, flags: number, ssn: number, now: number): void {
   if ((flags & Flag.SYN) !== 0) return;
   markOutgoing(tcb, false);
   segment.window = tcb.extension.offerWindow(tcb.rcvScale, 2 * tcb.rcvMss);
+  noteZeroWindow(tcb, segment.window);
   tcb.rcvEdge = Math.max(tcb.rcvEdge, tcb.rcvNxt + (segment.window << tcb.rcvScale));
   if (tcb.timestamps) {
     segment.hasTimestamps = true;
     segment.tsVal = tcb.timestamp(now);
     segment.tsEcr = tcb.tsRecent;
   }
+}
+
+/** The window offered has closed, or opened again. */
+function noteZeroWindow(tcb: Tcb, window: number): void {
+  const closed = window === 0;
+  if (closed === tcb.offersNothing) return;
+  tcb.offersNothing = closed;
+  tcb.env.counters[closed ? 'TCPToZeroWindowAdv' : 'TCPFromZeroWindowAdv']++;
 }
 
 function emit(tcb: Tcb, out: Uint8Array, offset: number, ssn: number, length: number, now: number): number {

@@ -11,7 +11,8 @@ import { beginEpisode, Frto } from './undo.ts';
 /** A loss was detected: one reduction per episode. */
 export function enterRecovery(tcb: Tcb, now: number): void {
   if (tcb.recovery !== Recovery.OPEN) return;
-  tcb.env.counters.TCPSackRecovery++;
+  if (tcb.sack) tcb.env.counters.TCPSackRecovery++;
+  else tcb.env.counters.TCPRenoRecovery++;
   beginEpisode(tcb);
   tcb.recovery = Recovery.RECOVERY;
   tcb.recoveryPoint = tcb.sndNxt;

@@ -48,7 +48,7 @@ export class Tcb {
   /** Next block in the same demultiplexing bucket (host/demux). */
   nextInBucket: Tcb | null = null;
 
-  state: State = State.CLOSED;
+  private current: State = State.CLOSED;
   passive = false;
   /** The application has let go: FIN-WAIT-2 is bounded. */
   orphaned = false;
@@ -147,6 +147,8 @@ export class Tcb {
   /** When it was sent last. */
   synSentMs = -1;
   ackPending = false;
+  /** The last window offered was 0. */
+  offersNothing = false;
   resetPending = false;
   probePending = false;
   /** The rest of the window is to be used although it is small (RFC 9293 §3.8.6.2.1, override timeout). */
@@ -204,6 +206,17 @@ export class Tcb {
     this.timeWaitMs = config.timeWaitMs;
     this.rcvScale = windowScaleFor(config.receiveBufferBytes);
     this.congestion = createController(config.congestion, 1448, 1448 * config.initialWindowSegments);
+  }
+
+  get state(): State {
+    return this.current;
+  }
+
+  private set state(next: State) {
+    const { counters } = this.env;
+    if (isCounted(this.current)) counters.CurrEstab--;
+    if (isCounted(next)) counters.CurrEstab++;
+    this.current = next;
   }
 
   /** Changes state along an edge of the table; anything else is a programming error. */
@@ -340,6 +353,7 @@ export class Tcb {
   /** Starts the 2·MSL wait (RFC 9293 §3.10.7.8). */
   enterTimeWait(now: number): void {
     this.moveTo(State.TIME_WAIT, 'both FINs acknowledged');
+    this.env.counters.TW++;
     this.stopTimers();
     this.deadlines[Timer.TIME_WAIT] = now + this.timeWaitMs;
     this.extension.timeWait(now);
@@ -404,6 +418,11 @@ export class Tcb {
         ? Math.max(this.lastReceivedMs, now) + options.idleMs
         : Infinity;
   }
+}
+
+/** What Linux calls currently established (CurrEstab). */
+function isCounted(state: State): boolean {
+  return state === State.ESTABLISHED || state === State.CLOSE_WAIT;
 }
 
 /**

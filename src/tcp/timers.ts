@@ -42,6 +42,7 @@ export function expireTimers(tcb: Tcb, now: number): void {
   if (due[Timer.PACE] <= now) due[Timer.PACE] = Infinity;
   if (due[Timer.DELAYED_ACK] <= now) {
     due[Timer.DELAYED_ACK] = Infinity;
+    tcb.env.counters.DelayedACKs++;
     tcb.ackPending = true;
   }
   if (due[Timer.REORDER] <= now) {
