@@ -140,6 +140,15 @@ export class Connection implements MultipathOwner, HeapItem {
     return this.stream.peek(into, offset, length);
   }
 
+  /** Reads up to `length` bytes and keeps none of them; returns how many. */
+  discard(length: number, now: number): number {
+    let gone = 0;
+    for (let n = 1; n > 0 && gone < length; gone += n) {
+      n = this.read(WASTE, 0, Math.min(WASTE.length, length - gone), now);
+    }
+    return gone;
+  }
+
   /** Takes up to `length` bytes; returns how many. WRITABLE follows when fewer were taken. */
   write(bytes: Uint8Array, offset: number, length: number, now: number): number {
     if (this.isClosed) return 0;
@@ -334,6 +343,8 @@ export class Connection implements MultipathOwner, HeapItem {
   }
 
   notice(notice: Notice): void {
+    // Who does not take them is not buried under them.
+    if (this.notices.length >= MOST_NOTICES) this.notices.shift();
     this.notices.push(notice);
     this.readyBits |= Ready.NOTICE;
     this.host.endpointReady(this);
@@ -431,4 +442,6 @@ export class Connection implements MultipathOwner, HeapItem {
 }
 
 const NOWHERE: Int32Array = new Int32Array(4);
+const WASTE: Uint8Array = new Uint8Array(16_384);
+const MOST_NOTICES = 256;
 const UNKNOWN: Endpoint = { address: '', port: 0, family: 4 };

@@ -70,7 +70,7 @@ export function receiveSegment(tcb: Tcb, segment: Segment, now: number): void {
 function acceptable(tcb: Tcb, segment: Segment, flags: number, ssn: number, now: number): boolean {
   if (pawsRejects(tcb, segment, flags, now)) {
     tcb.env.counters.PAWSEstab++;
-    answerRefused(tcb, segment, now);
+    answerRefused(tcb, segment, 'TCPACKSkippedPAWS', now);
     return false;
   }
   const length =
@@ -96,7 +96,7 @@ function acceptable(tcb: Tcb, segment: Segment, flags: number, ssn: number, now:
     tcb.lastReceivedMs = now;
     oldSegmentAck(tcb, segment, ssn, flags, now);
   }
-  answerRefused(tcb, segment, now);
+  answerRefused(tcb, segment, 'TCPACKSkippedSeq', now);
   return false;
 }
 
@@ -104,14 +104,19 @@ function acceptable(tcb: Tcb, segment: Segment, flags: number, ssn: number, now:
  * RFC 9293 §3.10.7.4: what is refused is acknowledged. Without data it may itself be such an answer:
  * unlimited, two ends that misjudge each other's numbers would never stop (Linux: tcp_invalid_ratelimit).
  */
-function answerRefused(tcb: Tcb, segment: Segment, now: number): void {
+function answerRefused(
+  tcb: Tcb,
+  segment: Segment,
+  skipped: 'TCPACKSkippedPAWS' | 'TCPACKSkippedSeq',
+  now: number,
+): void {
   if (segment.payloadLength === 0) {
     if (now - tcb.refusalWindowMs >= 1000) {
       tcb.refusalWindowMs = now;
       tcb.refusalCount = 0;
     }
     if (tcb.refusalCount >= tcb.env.config.challengeAcksPerSecond) {
-      tcb.env.counters.TCPACKSkippedSeq++;
+      tcb.env.counters[skipped]++;
       return;
     }
     tcb.refusalCount++;

@@ -157,6 +157,11 @@ export const SCRIPTS: Readonly<Record<string, string>> = {
     far recv 10 MSG_DONTWAIT -> EAGAIN
     near send more MSG_NOSIGNAL+MSG_DONTWAIT -> 4
     far recv 10 -> "more"
+    near send again -> 5
+    far poll -> IN+OUT
+    far recv 2 MSG_PEEK+MSG_WAITALL -> "ag"
+    # Linux's MPTCP does not look at this flag.
+    far recv 10 MSG_OOB -> EINVAL / "again" / EINVAL
   `,
   'the peer finishes': `
     ${CONNECTED}

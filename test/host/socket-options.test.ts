@@ -253,10 +253,11 @@ for (const multipath of [false, true]) {
   test(`${protocol}: SO_KEEPALIVE with TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT`, () => {
     const world = new SocketWorld({ multipath, client: { closeTimeoutMs: 100 } });
     const { near } = world.pair();
+    // In this order, too.
+    set(near, c.SO_KEEPALIVE, 1, world, c.SOL_SOCKET);
     set(near, c.TCP_KEEPIDLE, 5, world);
     set(near, c.TCP_KEEPINTVL, 2, world);
     set(near, c.TCP_KEEPCNT, 3, world);
-    set(near, c.SO_KEEPALIVE, 1, world, c.SOL_SOCKET);
     world.run(100);
     const began = world.log.at(-1)?.at ?? 0;
     world.passes = () => false;

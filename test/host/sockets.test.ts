@@ -78,6 +78,58 @@ test('nextReady hands out the socket that has news', () => {
   assert.equal(world.server.nextReady(), listener);
 });
 
+test('MSG_TRUNC reads and keeps nothing', () => {
+  const world = new SocketWorld();
+  const { near, far } = world.pair();
+  sendText(near, 'to be thrown away', world.now);
+  world.run(5);
+  assert.equal(far.recv(new Uint8Array(0), 0, 12, c.MSG_TRUNC, world.now), 12);
+  assert.equal(recvText(far, world.now), ' away');
+});
+
+test('connect with null, AF_UNSPEC in C, resets, and the socket connects again', () => {
+  const world = new SocketWorld();
+  const { near, far } = world.pair();
+  assert.equal(near.connect(null, world.now), 0);
+  assert.equal(near.poll(), c.POLLOUT | c.POLLHUP);
+  world.run(5);
+  assert.equal(recvText(far, world.now), 'ECONNRESET');
+  assert.equal(
+    errnoName(near.connect({ address: world.serverAddress, port: 7000 }, world.now)),
+    'EINPROGRESS',
+  );
+  world.run(5);
+  assert.equal(near.poll(), c.POLLOUT);
+});
+
+test('calls on a socket that was closed are EBADF', () => {
+  const world = new SocketWorld();
+  const { near } = world.pair();
+  assert.equal(near.close(world.now), 0);
+  const bytes = new Uint8Array(1);
+  const address = { address: world.serverAddress, port: 7000 };
+  const results = [
+    near.bind(address),
+    near.listen(1),
+    near.accept(world.now),
+    near.connect(address, world.now),
+    near.send(bytes, 0, 1, 0, world.now),
+    near.recv(bytes, 0, 1, 0, world.now),
+    near.read(bytes, 0, 1, world.now),
+    near.shutdown(c.SHUT_WR, world.now),
+    near.getsockname(),
+    near.getpeername(),
+    near.getsockopt(c.SOL_SOCKET, c.SO_ERROR, world.now),
+    near.setsockopt(c.SOL_TCP, c.TCP_NODELAY, 1, world.now),
+    near.close(world.now),
+  ];
+  assert.deepEqual(
+    results,
+    results.map(() => -errno.EBADF),
+  );
+  assert.equal(near.poll(), c.POLLNVAL);
+});
+
 test('SO_LINGER with a time of 0 resets', () => {
   const world = new SocketWorld();
   const { near, far } = world.pair();

@@ -35,7 +35,7 @@ export function setOption(
   const write = OPTIONS.get(keyOf(level, name))?.write;
   if (write === undefined) return -errno.ENOPROTOOPT;
   const result = write(socket, value, now);
-  if (result === 0) socket.reconfigure();
+  if (result === 0) socket.reconfigure(now);
   return result;
 }
 

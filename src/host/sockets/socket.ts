@@ -113,15 +113,17 @@ export class Socket extends BoundSocket {
     const accepted = { connection, settings };
     // As in Linux, a client without Multipath TCP gets a socket of TCP.
     const made = new Socket({ sockets, domain, multipath: connection.multipathSide !== null, accepted });
-    made.reconfigure();
+    made.reconfigure(now);
     applySwitches(settings, connection, now);
     return made;
   }
 
   /**
    * connect(2): EINPROGRESS, then EALREADY until it is decided, then once 0 or the error; EISCONN after that.
+   * null, for AF_UNSPEC: the connection is reset, and the socket can be used again.
    */
-  connect(address: SocketAddress, now: number): number {
+  connect(address: SocketAddress | null, now: number): number {
+    if (address === null) return this.disconnect(now);
     switch (this.phase) {
       case Phase.CLOSED:
         return -errno.EBADF;
@@ -194,10 +196,11 @@ export class Socket extends BoundSocket {
     if (this.phase === Phase.CLOSED) return -errno.EBADF;
     if (this.phase === Phase.LISTENING) return -errno.ENOTCONN;
     // What is not there cannot be read: urgent data is data in its place here.
-    if ((flags & constants.MSG_OOB) !== 0) return this.multipath ? -errno.EOPNOTSUPP : -errno.EINVAL;
+    if ((flags & constants.MSG_OOB) !== 0) return -errno.EINVAL;
     if ((flags & constants.MSG_ERRQUEUE) !== 0) return -errno.EAGAIN;
     const connection = this.stream;
     if (connection !== null && connection.readableBytes > 0) {
+      if ((flags & constants.MSG_TRUNC) !== 0) return connection.discard(length, now);
       return (flags & constants.MSG_PEEK) !== 0
         ? connection.peek(into, offset, length)
         : connection.read(into, offset, length, now);
@@ -330,8 +333,9 @@ export class Socket extends BoundSocket {
   }
 
   /** Options have changed. */
-  reconfigure(): void {
+  reconfigure(now: number): void {
     this.stream?.configure(configOf(this.settings, this.stream.local.family));
+    if (this.settings.keepAlive) this.stream?.setKeepAlive(true, 0, now);
     if (this.listener === null) return;
     this.listener.overrides = this.listenConfig;
     this.listener.config = mergeConfig(this.sockets.host.config, this.listenConfig);
@@ -451,6 +455,14 @@ export class Socket extends BoundSocket {
     if (connection.isDeferred) return -errno.EISCONN;
     if (!connection.connected) return -errno.EALREADY;
     this.phase = Phase.CONNECTED;
+    return 0;
+  }
+
+  private disconnect(now: number): number {
+    if (this.phase === Phase.CLOSED) return -errno.EBADF;
+    if (this.listener !== null) this.stopListening(now);
+    this.stream?.abort(now);
+    this.forget();
     return 0;
   }
 
