@@ -48,6 +48,11 @@ export interface MptcpConfig extends TcpConfig {
   blackholeTimeoutMs: number;
   /** Mappings carry 32 bits of the data sequence number, as iOS's do; Linux always sends 64. */
   shortSequence: boolean;
+  /**
+   * TCP Fast Open: a server answers before it has the third ACK (RFC 8684 Figure 19). Linux's servers wait,
+   * and its clients fall back to TCP on such an answer.
+   */
+  earlyAnswer: boolean;
 }
 
 export const MPTCP_DEFAULTS: MptcpConfig = {
@@ -70,4 +75,6 @@ export const MPTCP_DEFAULTS: MptcpConfig = {
   plainSynMs: 400,
   blackholeTimeoutMs: 3_600_000,
   shortSequence: false,
+  // DEVIATION (RFC 8684 §B.3, Figure 19: the listener answers at once): see above.
+  earlyAnswer: false,
 };

@@ -171,6 +171,9 @@ export class MultipathConnection implements ByteStream {
   confirm(now: number): void {
     if (this.confirmed || this.remoteKey === null) return;
     this.confirmed = true;
+    for (const subflow of this.subflows) {
+      if (subflow.earlyOut > 0 && !subflow.dataAckSent) subflow.acksOwed = 1;
+    }
     for (const place of this.advertise) announce(this, place);
     this.paths.start(now);
     this.managed?.work(now);
@@ -274,7 +277,7 @@ export class MultipathConnection implements ByteStream {
     if (this.fastclose !== null) earliest = Math.min(earliest, this.fastclose.deadlineMs);
     for (const subflow of this.subflows) {
       earliest = Math.min(earliest, subflow.tcb.nextDeadline(), subflow.suspectMs, subflow.removeMs);
-      earliest = Math.min(earliest, subflow.unmappedMs);
+      earliest = Math.min(earliest, subflow.unmappedMs, subflow.acksOwedMs);
       if (subflow.join !== null) earliest = Math.min(earliest, subflow.join.thirdAckMs);
     }
     for (const subflow of this.lingering) earliest = Math.min(earliest, subflow.tcb.nextDeadline());
@@ -380,8 +383,9 @@ export class MultipathConnection implements ByteStream {
 
   get maySend(): boolean {
     if (this.plain !== null || this.fastclose !== null) return false;
+    if (this.remoteKey !== null) return true;
     // RFC 8684 §B.3, Figure 19: a listener may send before it has the peer's key.
-    return this.remoteKey !== null || (this.subflows.length > 0 && isEarly(this.subflows[0].tcb));
+    return this.env.config.earlyAnswer && this.subflows.length > 0 && isEarly(this.subflows[0].tcb);
   }
 
   /** Unsent bytes wait for the peer's window alone. */

@@ -159,6 +159,7 @@ export function prepareAcks(connection: MultipathConnection, _now: number): void
   // A priority is told on the subflow it is about; data that left there meanwhile took its acknowledgement
   // along.
   for (const subflow of connection.subflows) {
+    if (subflow.acksOwed > 0) subflow.tcb.ackPending = true;
     if (subflow.prioPending && subflow.isOpen && connection.confirmed && !connection.dataFinDue) {
       subflow.tcb.ackPending = true;
     }

@@ -47,9 +47,10 @@ export function ackOptions(subflow: Subflow, segment: Segment, now: number): voi
     fastcloseKey(subflow, segment);
     return;
   }
-  if (subflow.initial && connection.keysDue) {
+  if (subflow.initial && connection.keysDue && subflow.acksOwed !== 1) {
     capableKeys(subflow, segment, 20);
     connection.keysSent = true;
+    keysRepeated(subflow, now);
     return;
   }
   if (subflow.stage === Stage.PRE_ESTABLISHED && subflow.join?.hmac) {
@@ -120,6 +121,7 @@ export function dataAck(subflow: Subflow, segment: Segment): void {
   // Before the third ACK the peer's key, and so its numbers, are unknown.
   if (connection.remoteKey === null) return;
   subflow.dataAckSent = true;
+  subflow.acksOwed = 0;
   segment.dssFlags = DssFlag.DATA_ACK;
   const dsn = connection.dataAckDsn;
   segment.dataAckLo = connection.remoteSequence.wireLo(dsn);
@@ -139,6 +141,16 @@ function capableKeys(subflow: Subflow, segment: Segment, length: number): void {
   segment.senderKeyLo = connection.localKey.lo;
   segment.receiverKeyHi = connection.remoteKey?.hi ?? 0;
   segment.receiverKeyLo = connection.remoteKey?.lo ?? 0;
+}
+
+/**
+ * DEVIATION (Linux's server keeps what its application wrote before the third ACK of a connection with data
+ * in the SYN until a DATA_ACK comes, for ever if none does): one follows the keys, when nothing else has for
+ * a while; the keys go once more before it, for without them it would be the end of Multipath TCP.
+ */
+function keysRepeated(subflow: Subflow, now: number): void {
+  if (subflow.acksOwed === 2) subflow.acksOwed = 1;
+  else if (subflow.earlyOut > 0) subflow.acksOwedMs = now + subflow.connection.env.config.delayedAckMs;
 }
 
 function fastcloseKey(subflow: Subflow, segment: Segment): void {

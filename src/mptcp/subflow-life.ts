@@ -286,6 +286,10 @@ export function expireSubflow(connection: MultipathConnection, subflow: Subflow,
       return;
     }
   }
+  if (subflow.acksOwedMs <= now) {
+    subflow.acksOwedMs = Infinity;
+    if (!subflow.dataAckSent) subflow.acksOwed = connection.confirmed ? 1 : 2;
+  }
   if (subflow.unmappedMs <= now && !unmappedTimeout(subflow, now)) return;
   if (hasOwnKeepAlive(connection)) subflow.tcb.keepAliveProbes = keepAliveProbesOf(connection, subflow);
   if (subflow.tcb.nextDeadline() <= now) expireTimers(subflow.tcb, now);

@@ -118,6 +118,9 @@ export class Subflow implements Extension, Path {
   /** Bytes that left, and came, with the SYN: they are outside of mappings (RFC 8684 §B.2). */
   earlyOut = 0;
   earlyIn = 0;
+  /** After data in the SYN: acknowledgements that are to leave, keys (2), then a DATA_ACK (1); and when. */
+  acksOwed = 0;
+  acksOwedMs: number = Infinity;
   /** The MP_TCPRST the peer sent, if it did. */
   peerReset: { transient: boolean; reason: number; text: string } | null = null;
   /** MP_TCPRST reason of our reset, -1 for none; and whether it is transient. */

@@ -36,6 +36,8 @@ export interface SocketOptions {
   readonly congestion?: string;
   readonly receiveBuffer?: number;
   readonly maxSegment?: number;
+  /** TCP Fast Open: a listener's queue; 1 for a socket that connects. */
+  readonly fastOpen?: number;
 }
 
 export interface ReceiveOptions {

@@ -20,6 +20,8 @@ import traceback
 IPPROTO_MPTCP = 262
 SOL_TCP = 6
 TCP_IS_MPTCP = 43
+TCP_FASTOPEN = 23
+TCP_FASTOPEN_CONNECT = 30
 SOL_MPTCP = 284
 MPTCP_INFO = 1
 BLOCK = os.urandom(65536)
@@ -58,6 +60,8 @@ def make_socket(command):
 def listen(command):
     sock = make_socket(command)
     sock.bind((command["address"], command.get("port", 0)))
+    if "fastOpen" in command:
+        sock.setsockopt(SOL_TCP, TCP_FASTOPEN, command["fastOpen"])
     sock.listen(16)
     return {"handle": keep(sock), "port": sock.getsockname()[1]}
 
@@ -83,6 +87,8 @@ def connect_speaking(command):
 def connected(command, sock):
     if "local" in command:
         sock.bind((command["local"], 0))
+    if "fastOpen" in command:
+        sock.setsockopt(SOL_TCP, TCP_FASTOPEN_CONNECT, command["fastOpen"])
     sock.connect((command["address"], command["port"]))
     return {"handle": keep(sock), "port": sock.getsockname()[1]}
 

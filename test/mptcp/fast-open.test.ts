@@ -21,7 +21,11 @@ import {
 
 /** Client and server have met before: the client has a cookie. */
 function acquainted(options: WorldOptions = {}): World {
-  const world = new World({ fastOpen: 8, ...options, server: { fastOpen: 3, ...options.server } });
+  const world = new World({
+    fastOpen: 8,
+    ...options,
+    server: { fastOpen: 3, earlyAnswer: true, ...options.server },
+  });
   world.establish(1, { fastOpen: true });
   world.transfer('client', 10);
   world.finish();
