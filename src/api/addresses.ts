@@ -94,13 +94,17 @@ export class PathPlan {
   /** Undefined: every usable address. */
   readonly #specs: readonly PathSpec[] | undefined;
   readonly #remote: { readonly address: string; readonly port: number };
+  readonly #handover: boolean;
 
+  /** `handover`: a path that is added to the first is a backup. */
   constructor(
     specs: readonly PathSpec[] | undefined,
     remote: { readonly address: string; readonly port: number },
+    { handover = false }: { readonly handover?: boolean } = {},
   ) {
     this.#specs = specs;
     this.#remote = remote;
+    this.#handover = handover;
   }
 
   /** The paths there can be now, those for ordinary use first. */
@@ -111,9 +115,17 @@ export class PathPlan {
     return [...planned.filter(path => !path.backup), ...planned.filter(path => path.backup)];
   }
 
+  /** Those of a connection that begins with `first`. */
+  beginningWith(first: PlannedPath, paths: readonly PlannedPath[]): PlannedPath[] {
+    const others = paths.filter(path => path !== first);
+    if (!this.#handover) return [first, ...others];
+    return [{ ...first, backup: false }, ...others.map(path => ({ ...path, backup: true }))];
+  }
+
   /** The paths an address that has appeared makes possible, of `addresses` as they are now. */
   pathsOver(appeared: LocalAddress, addresses: readonly LocalAddress[]): PlannedPath[] {
-    return this.paths(addresses).filter(path => path.address === appeared.address);
+    const found = this.paths(addresses).filter(path => path.address === appeared.address);
+    return this.#handover ? found.map(path => ({ ...path, backup: true })) : found;
   }
 
   #everyPath(addresses: readonly LocalAddress[]): PlannedPath[] {

@@ -110,7 +110,7 @@ export function createServer(
   const onConnection = (typeof options === 'function' ? options : listener) as
     | ((socket: object) => void)
     | undefined;
-  const { backend, reason } = chooseBackend(given);
+  const { backend, reason } = chooseBackend(given, { server: true });
   if (backend === 'kernel') return new KernelServer(given, reason, onConnection);
   return new Server(given, onConnection, reason);
 }

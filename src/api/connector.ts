@@ -76,11 +76,12 @@ export class Connector {
     const onLookup = (error: Error | null, address?: string, family?: number): void => {
       if (!this.#cancelled) this.#client.lookedUp(error, address, family, this.#options.host ?? 'localhost');
     };
+    const handover = this.#options.service === 'handover';
     const [targets, specs] = await Promise.all([resolveTargets(this.#options, onLookup), this.#pathSpecs()]);
     return new Dial(
       {
         ...{ driver, network, targets },
-        planFor: target => new PathPlan(specs, { address: target.address, port: target.port }),
+        planFor: target => new PathPlan(specs, { address: target.address, port: target.port }, { handover }),
         anyPath: specs === undefined,
         connectTimeoutMs: connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
         attemptDelayMs: this.#options.autoSelectFamilyAttemptTimeout ?? ATTEMPT_DELAY_MS,

@@ -182,7 +182,7 @@ export class Dial {
     return paths.slice(0, MOST_FIRST_PATHS).map(first => ({
       target,
       plan,
-      paths: this.options.multipath ? [first, ...paths.filter(path => path !== first)] : [first],
+      paths: this.options.multipath ? plan.beginningWith(first, paths) : [first],
     }));
   }
 

@@ -25,7 +25,14 @@ export type { ConnectionMessage, FallbackMessage, SubflowMessage } from './diagn
 export { ERRORS, type ErrorCode, MptcpError } from './errors.ts';
 export { KernelServer } from './kernel-server.ts';
 export { KernelSocket, multipathOf } from './kernel-socket.ts';
-export type { Backend, Endpoint, FallbackStatus, MultipathStatus, SubflowStatus } from './multipath.ts';
+export type {
+  Backend,
+  Endpoint,
+  FallbackStatus,
+  MultipathStatus,
+  SubflowStatus,
+  Unhonoured,
+} from './multipath.ts';
 export type {
   BackendOption,
   ConnectArguments,
@@ -37,4 +44,5 @@ export type {
   SocketOptions,
 } from './options.ts';
 export { type DropInfo, Server } from './server.ts';
+export type { Service } from './service.ts';
 export { Socket, type SocketAddress } from './socket.ts';

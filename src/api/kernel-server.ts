@@ -156,11 +156,13 @@ export class KernelServer extends NetServer {
       handle.close();
       return;
     }
-    const { allowHalfOpen, highWaterMark, noDelay, keepAlive, keepAliveInitialDelay } = this.#options;
+    const { allowHalfOpen, highWaterMark, noDelay, keepAlive, keepAliveInitialDelay, service } =
+      this.#options;
     const socket = new KernelSocket({
       handle,
       reason: this.#reason,
       multipath: this.#options.multipath ?? true,
+      ...(service === undefined ? {} : { service }),
       ...(allowHalfOpen === undefined ? {} : { allowHalfOpen }),
       ...(highWaterMark === undefined ? {} : { highWaterMark }),
     });

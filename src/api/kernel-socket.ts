@@ -17,7 +17,7 @@ import {
   typeOfService,
   unacknowledgedBytes,
 } from '../kernel/index.ts';
-import { describeAddress } from './addresses.ts';
+import { describeAddress, localAddresses, type PathOption, PathPlan } from './addresses.ts';
 import {
   connectionMade,
   fellBack,
@@ -28,6 +28,7 @@ import {
 import { ATTEMPT_DELAY_MS, type DialTarget, emitAttempt } from './dial.ts';
 import { fallbackError, MptcpError } from './errors.ts';
 import { KernelDial } from './kernel-dial.ts';
+import { KernelPaths, pathImpediment } from './kernel-paths.ts';
 import { KernelWatch, type WatchClient } from './kernel-watch.ts';
 import {
   type Endpoint,
@@ -35,15 +36,18 @@ import {
   type MultipathStatus,
   noMultipath,
   type SubflowStatus,
+  type Unhonoured,
 } from './multipath.ts';
 import {
   CONNECT_TIMEOUT_MS,
   type ConnectOptions,
+  checkPath,
   checkTypeOfService,
   connectArguments,
   type SocketOptions,
 } from './options.ts';
 import { resolveTargets } from './resolve.ts';
+import type { Service } from './service.ts';
 
 /** How a socket comes to be. @internal */
 export interface KernelSocketOptions extends SocketOptions {
@@ -51,6 +55,8 @@ export interface KernelSocketOptions extends SocketOptions {
   readonly handle?: TcpHandle;
   readonly multipath?: boolean;
   readonly onread?: OnReadOpts;
+  /** Of the server that accepted it. */
+  readonly service?: Service;
   /** Why it is the kernel's. */
   readonly reason: string | null;
 }
@@ -67,11 +73,13 @@ export class KernelSocket extends NetSocket implements WatchClient {
   #heard = false;
   #dial: KernelDial | undefined;
   #watch: KernelWatch | undefined;
+  #paths: KernelPaths | undefined;
+  readonly #unhonoured: Unhonoured[] = [];
   #keepAlive: readonly [on: boolean, idleMs: number] | undefined;
   #typeOfService: number | undefined;
 
   /** @internal */
-  constructor({ handle, multipath, reason, signal, ...options }: KernelSocketOptions) {
+  constructor({ handle, multipath, reason, service, signal, ...options }: KernelSocketOptions) {
     const own = handle ?? newTcpHandle('socket');
     // Without manualStart it would begin to read now.
     super({ ...options, handle: own, manualStart: true } as object);
@@ -81,6 +89,7 @@ export class KernelSocket extends NetSocket implements WatchClient {
     this.#reason = reason;
     if (signal !== undefined) addAbortSignal(signal, this);
     if (this.#open) this.#beginWatch(true);
+    if (service !== undefined) this.#unhonoured.push({ what: `service '${service}'`, ...AT_SERVER });
   }
 
   /** Connects; once, with the options of this package's `connect`. */
@@ -106,7 +115,42 @@ export class KernelSocket extends NetSocket implements WatchClient {
 
   /** The paths of the connection, as the kernel has them: a snapshot, plain JSON. */
   get multipath(): MultipathStatus {
-    return this.#watch?.status() ?? noMultipath('kernel', this.#reason);
+    const status = this.#watch?.status() ?? noMultipath('kernel', this.#reason);
+    return this.#unhonoured.length === 0 ? status : { ...status, unhonoured: [...this.#unhonoured] };
+  }
+
+  /** Uses one more path from now on; resolves when it has been asked for ('subflow' tells that it works). */
+  async addPath(path: PathOption): Promise<void> {
+    checkPath('path', path);
+    const unknown = Object.keys(path).find(name => !['local', 'name', 'backup'].includes(name));
+    if (unknown !== undefined) {
+      throw new MptcpError('ERR_INVALID_ARG_VALUE', {
+        sentence: `option "path.${unknown}": the kernel's sockets have no such setting`,
+        remedy: "leave it out, or use backend: 'user'",
+      });
+    }
+    const { remote: _, ...spec } = path;
+    this.#managed('addPath').add(spec);
+  }
+
+  /** Stops using a local address (or the device or path of that name); what was under way goes elsewhere. */
+  removePath(local: string): void {
+    if (this.#managed('removePath').remove(local)) return;
+    throw new MptcpError('ERR_INVALID_ARG_VALUE', {
+      sentence: `the connection has no path "${local}"`,
+      remedy: 'give the local address or the name of one of socket.multipath.subflows',
+    });
+  }
+
+  /** Makes one subflow a backup, or an ordinary one again. */
+  setBackup(subflowId: number, backup: boolean): void {
+    const paths = this.#managed('setBackup');
+    const subflow = this.multipath.subflows.find(({ id }) => id === subflowId);
+    if (subflow !== undefined && paths.setBackup(subflow.local, backup)) return;
+    throw new MptcpError('ERR_INVALID_ARG_VALUE', {
+      sentence: `the connection has no subflow ${subflowId}`,
+      remedy: 'give the id of one of socket.multipath.subflows',
+    });
   }
 
   /** Bytes written that the peer has not acknowledged yet; what is still in Node's buffers not counted. */
@@ -159,11 +203,26 @@ export class KernelSocket extends NetSocket implements WatchClient {
     else this.once('connect', () => this._read(size));
   }
 
+  override _write(chunk: unknown, encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
+    this.#paths?.wrote();
+    super._write(chunk, encoding, callback);
+  }
+
+  override _writev(
+    chunks: { chunk: unknown; encoding: BufferEncoding }[],
+    callback: (error?: Error | null) => void,
+  ): void {
+    this.#paths?.wrote();
+    // Node's own has it, though its types do not say so.
+    super._writev?.(chunks as { chunk: Buffer; encoding: BufferEncoding }[], callback);
+  }
+
   override push(chunk: unknown, encoding?: BufferEncoding): boolean {
     if (!this.#heard) {
       this.#heard = true;
       // The first data is what settles whether a connection stays Multipath TCP (RFC 8684 §3.1, §3.7).
       this.#watch?.look();
+      this.#paths?.look();
     }
     return super.push(chunk, encoding);
   }
@@ -172,6 +231,7 @@ export class KernelSocket extends NetSocket implements WatchClient {
     this.#dial?.cancel();
     this.#dial = undefined;
     this.#watch?.stop();
+    this.#paths?.stop();
     super._destroy(error, callback);
   }
 
@@ -215,7 +275,7 @@ export class KernelSocket extends NetSocket implements WatchClient {
 
   #startDial(options: ConnectOptions, targets: DialTarget[]): void {
     beginCounting();
-    const local = options.paths?.[0]?.local;
+    const local = firstLocal(options, targets[0]);
     const isAddress = local !== undefined && describeAddress(local, '') !== undefined;
     this.#dial = new KernelDial(
       {
@@ -231,14 +291,14 @@ export class KernelSocket extends NetSocket implements WatchClient {
         attempting: target => emitAttempt(this, 'connectionAttempt', target),
         attemptSlow: target => emitAttempt(this, 'connectionAttemptTimeout', target),
         attemptFailed: (target, error) => emitAttempt(this, 'connectionAttemptFailed', target, error),
-        connected: fd => this.#connected(fd),
+        connected: fd => this.#connected(fd, options),
         failed: error => this.destroy(error),
       },
     );
     this.#dial.start();
   }
 
-  #connected(fd: number): void {
+  #connected(fd: number, options: ConnectOptions): void {
     this.#dial = undefined;
     const internals = this as unknown as Internals;
     adopt(this.#handle, fd);
@@ -253,6 +313,7 @@ export class KernelSocket extends NetSocket implements WatchClient {
       this.destroy(fallbackError(watch.fallback));
       return;
     }
+    if (watch.active) this.#carryOut(options);
     connectionMade(this, 'client');
     this.emit('connect');
     this.emit('ready');
@@ -262,10 +323,57 @@ export class KernelSocket extends NetSocket implements WatchClient {
     if (!this.destroyed && !this.isPaused()) this.read(0);
   }
 
+  /** What `paths` and `service` ask for, as far as there are rights. */
+  #carryOut({ paths, service }: ConnectOptions): void {
+    if (service === undefined && (paths?.length ?? 0) < 2) return;
+    const missing = pathImpediment();
+    if (missing === undefined) {
+      this.#managePaths(paths, service);
+      return;
+    }
+    const others = (paths ?? []).slice(1).map(({ local }) => `a subflow from ${local}`);
+    for (const what of others) this.#report({ what, ...missing });
+    if (service !== undefined) this.#report({ what: `service '${service}'`, ...missing });
+  }
+
+  #managePaths(paths: readonly PathOption[] | undefined, service: Service | undefined): KernelPaths {
+    const { local, remote } = endsOf(this);
+    const token = this.#watch?.status().token ?? 0;
+    const specs = paths?.map(({ remote: _, ...spec }) => spec);
+    this.#paths = new KernelPaths(
+      { fd: this.#handle.fd, token, local, remote, paths: specs, service },
+      { changed: () => this.#watch?.look(), unhonoured: entry => this.#report(entry) },
+    );
+    return this.#paths;
+  }
+
+  /** The paths of this connection, looked after from now on; throws when that cannot be. */
+  #managed(syscall: string): KernelPaths {
+    if (this.#paths !== undefined && !this.destroyed) return this.#paths;
+    if (!this.#open || this.destroyed) throw new MptcpError('ENOTCONN', { syscall });
+    const missing = pathImpediment();
+    if (missing !== undefined) {
+      throw new MptcpError('EPERM', { syscall, sentence: missing.why, remedy: missing.remedy });
+    }
+    if (this.#watch?.active !== true) {
+      throw new MptcpError('ERR_MPTCP_FALLBACK', { syscall, sentence: 'the connection is plain TCP' });
+    }
+    return this.#managePaths([{ local: endsOf(this).local.address }], undefined);
+  }
+
+  #report(entry: Unhonoured): void {
+    this.#unhonoured.push(entry);
+    // Whoever wants to know has attached its listeners by then.
+    process.nextTick(() => {
+      if (!this.emit('unhonoured', entry)) warnOnce(entry);
+    });
+  }
+
   #beginWatch(accepted: boolean): KernelWatch {
     const options = { accepted, multipath: this.#multipathAsked, reason: this.#reason };
     const ends = () => endsOf(this);
-    const watch = new KernelWatch({ ...options, ends, fd: this.#handle.fd }, this);
+    const nameOf = (address: string) => this.#paths?.nameOf(address);
+    const watch = new KernelWatch({ ...options, ends, nameOf, fd: this.#handle.fd }, this);
     this.#watch = watch;
     watch.start();
     return watch;
@@ -327,3 +435,29 @@ function ownError(error: Error): Error {
     cause: error,
   });
 }
+
+/** Where the first subflow comes from: the first path that can be, an address where there are several. */
+function firstLocal({ paths, service }: ConnectOptions, target: DialTarget): string | undefined {
+  if (paths === undefined) return undefined;
+  // A socket that is bound to a device takes all its subflows there.
+  if (paths.length === 1 && service === undefined) return paths[0].local;
+  const specs = paths.map(({ remote: _, ...spec }) => spec);
+  const addresses = localAddresses();
+  const [planned] = new PathPlan(specs, target)
+    .paths(addresses)
+    .filter(({ address }) => addresses.some(known => known.address === address));
+  return planned?.address ?? paths[0].local;
+}
+
+function warnOnce({ what, why, remedy }: Unhonoured): void {
+  const line = `not done: ${what}: ${why}; ${remedy}`;
+  if (warned.has(line)) return;
+  warned.add(line);
+  process.emitWarning(line, { type: 'MptcpWarning', code: 'MPTCP_UNHONOURED' });
+}
+
+const AT_SERVER = {
+  why: 'paths are looked after by the end that connects',
+  remedy: 'say at the client what the connection is for',
+};
+const warned: Set<string> = new Set();

@@ -9,6 +9,7 @@
 import { networkInterfaces } from 'node:os';
 import type { TcpInfo } from '../kernel/index.ts';
 import {
+  interfaceIndexOf,
   isMultipath,
   type KernelSubflow,
   likelyFallbackCause,
@@ -42,8 +43,19 @@ export interface WatchOptions {
   /** Who may have taken it away before we looked: the peer, for connections that it opened. */
   readonly accepted: boolean;
   readonly reason: string | null;
+  /** What the application calls the path from an address. */
+  nameOf?(address: string): string | undefined;
   /** Its ends, which the kernel tells of subflows but not of plain TCP. */
   ends(): { readonly local: Endpoint; readonly remote: Endpoint };
+}
+
+/** A subflow that was seen. */
+interface Seen {
+  readonly id: number;
+  readonly name: string;
+  /** Of the device that its address was on. */
+  readonly interfaceIndex: number;
+  last?: SubflowStatus;
 }
 
 /** One connection. */
@@ -54,8 +66,7 @@ export class KernelWatch {
     this.look();
     this.#alarm.set(LOOK_AGAIN_MS);
   });
-  readonly #seen: Map<string, { readonly id: number; readonly name: string; last?: SubflowStatus }> =
-    new Map();
+  readonly #seen: Map<string, Seen> = new Map();
   /** Subflows that were told of. */
   readonly #told: Set<number> = new Set();
   #nextId = 0;
@@ -135,17 +146,21 @@ export class KernelWatch {
 
   #followSubflows(): void {
     const gone = new Set(this.#seen.keys());
-    for (const subflow of subflowsOf(this.#options.fd).filter(isThere)) {
+    const there = subflowsOf(this.#options.fd).filter(isThere);
+    const open = there.filter(isOpen);
+    // While others are open, one that is closing is over: its FIN may never be acknowledged.
+    for (const subflow of open.length > 0 ? open : there) {
       gone.delete(keyOf(subflow));
       const status = this.#describe(subflow);
-      if (this.#told.has(status.id)) continue;
+      if (this.#told.has(status.id) || status.state === 'connecting' || status.state === 'closing') continue;
       this.#told.add(status.id);
       this.#client.subflowOpened(status);
     }
     for (const key of gone) {
       const last = this.#seen.get(key)?.last;
       this.#seen.delete(key);
-      if (last !== undefined) this.#client.subflowClosed({ ...last, state: 'closed' });
+      if (last !== undefined && this.#told.delete(last.id))
+        this.#client.subflowClosed({ ...last, state: 'closed' });
     }
   }
 
@@ -154,12 +169,14 @@ export class KernelWatch {
     let known = this.#seen.get(key);
     if (known === undefined) {
       const id = subflow.number === undefined ? this.#nextId++ : subflow.number - 1;
-      known = { id, name: deviceOf(subflow.local.address) };
+      const device = deviceOf(subflow.local.address);
+      const name = this.#options.nameOf?.(subflow.local.address) ?? device;
+      known = { id, name, interfaceIndex: interfaceIndexOf(device) };
       this.#seen.set(key, known);
     }
     const { local, remote, tcp } = subflow;
     // The first subflow of a connection without others is no backup, whatever it was told.
-    const backup = known.id > 0 && isBackup(subflow);
+    const backup = known.id > 0 && isBackup(subflow, known.interfaceIndex);
     known.last = {
       ...{ id: known.id, name: known.name, local, remote, state: stateOf(tcp), backup },
       ...{ rttMs: tcp.rttMs, cwndBytes: tcp.cwndSegments * tcp.mssBytes },
@@ -172,6 +189,10 @@ export class KernelWatch {
 /** A subflow that is over stays in the kernel's list for a while, without its addresses. */
 function isThere({ tcp }: KernelSubflow): boolean {
   return tcp.state !== TCP_CLOSE;
+}
+
+function isOpen({ tcp }: KernelSubflow): boolean {
+  return stateOf(tcp) !== 'closing';
 }
 
 function keyOf({ local, remote }: KernelSubflow): string {
@@ -187,8 +208,8 @@ function deviceOf(address: string): string {
 }
 
 /** Whether one of the two ends asked for it to be used last; only socket diagnosis tells. */
-function isBackup({ local, remote }: KernelSubflow): boolean {
-  const entry = subflowBetween(local, remote);
+function isBackup({ local, remote }: KernelSubflow, interfaceIndex: number): boolean {
+  const entry = subflowBetween(local, remote, interfaceIndex);
   return entry !== undefined && (entry.backupHere || entry.backupThere);
 }
 

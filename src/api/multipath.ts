@@ -33,6 +33,13 @@ export interface FallbackStatus {
   readonly seenBy: 'local' | 'peer';
 }
 
+/** Something that was asked for and cannot be done. */
+export interface Unhonoured {
+  readonly what: string;
+  readonly why: string;
+  readonly remedy: string;
+}
+
 /** Who runs the protocol. */
 export type Backend = 'user' | 'kernel';
 
@@ -46,6 +53,8 @@ export interface MultipathStatus {
   readonly reason: string | null;
   readonly fallback: FallbackStatus | null;
   readonly token: number | null;
+  /** What of `paths` and `service`, and of later wishes, could not be done; with the kernel only. */
+  readonly unhonoured: readonly Unhonoured[];
   readonly subflows: readonly SubflowStatus[];
 }
 
@@ -53,13 +62,16 @@ type HostSubflow = ReturnType<Connection['multipath']>['subflows'][number];
 
 /** What is said before there is a connection. */
 export function noMultipath(backend: Backend, reason: string | null): MultipathStatus {
-  return { active: false, backend, reason, fallback: null, token: null, subflows: [] };
+  return { active: false, backend, reason, fallback: null, token: null, unhonoured: [], subflows: [] };
 }
 
 /** A connection as it is now. */
 export function multipathOf(connection: Connection, reason: string | null): MultipathStatus {
   const { active, fallback, token, subflows } = connection.multipath();
-  return { active, backend: 'user', reason, fallback, token, subflows: subflows.map(subflowOf) };
+  return {
+    ...{ active, backend: 'user', reason, fallback, token, unhonoured: [] },
+    subflows: subflows.map(subflowOf),
+  };
 }
 
 /** One subflow as it is now. */

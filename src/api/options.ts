@@ -10,6 +10,7 @@ import type { ConnectOptions as HostConnectOptions } from '../host/index.ts';
 import { describeAddress, type PathOption } from './addresses.ts';
 import { MptcpError } from './errors.ts';
 import type { Backend } from './multipath.ts';
+import { checkService, type Service } from './service.ts';
 
 /** Settings of the protocol; see `Config` of `mptcp/core`. */
 export type ProtocolConfig = NonNullable<HostConnectOptions['config']>;
@@ -53,6 +54,8 @@ export interface ConnectOptions extends SocketOptions {
   readonly localAddress?: string;
   /** Which networks to use; every usable address unless told. */
   readonly paths?: readonly PathOption[];
+  /** What the connection is for; as `paths` say, and every path alike, unless told. */
+  readonly service?: Service;
   /** False: plain TCP, over the first path only. */
   readonly multipath?: boolean;
   /**
@@ -99,6 +102,8 @@ export interface ServerOptions {
   readonly advertise?: readonly { readonly host: string; readonly port?: number }[];
   /** Listen on these addresses or devices instead of all. */
   readonly paths?: readonly { readonly local: string; readonly device?: string }[];
+  /** What its connections are for. */
+  readonly service?: Service;
   /** False: plain TCP only. */
   readonly multipath?: boolean;
   /**
@@ -267,6 +272,7 @@ function checkAll(given: Record<string, unknown>, checks: Record<string, OptionC
       remedy: "it must be 'user', 'kernel' or 'auto'; or leave it out",
     });
   }
+  if (given['service'] !== undefined) checkService(given['service']);
   const { paths, advertise } = given;
   if (Array.isArray(paths)) for (const [i, path] of paths.entries()) checkPath(`paths[${i}]`, path);
   if (!Array.isArray(advertise)) return;

@@ -29,12 +29,15 @@ export {
   unacknowledgedBytes,
 } from './descriptor.ts';
 export type { MptcpInfo, SocketEndpoint, TcpInfo } from './info.ts';
+export { followLinks, interfaceIndexOf } from './links.ts';
 export type { PathEvent, PathEventName } from './path-event.ts';
 export {
   type KernelEndpoint,
   type KernelLimits,
   KernelPathManager,
+  mayManagePaths,
   type NewEndpoint,
+  pathManagerKind,
   type SubflowEnd,
 } from './path-manager.ts';
 export {

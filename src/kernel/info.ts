@@ -42,6 +42,11 @@ export interface TcpInfo {
   readonly rttMs: number;
   readonly cwndSegments: number;
   readonly retransmits: number;
+  /** Sent and not acknowledged. */
+  readonly unackedSegments: number;
+  /** Since an acknowledgement came, in ms. */
+  readonly lastAckMs: number;
+  readonly rttVarMs: number;
   readonly bytesAcked: number;
   readonly bytesReceived: number;
   readonly bytesSent: number;
@@ -87,7 +92,10 @@ export function decodeTcpInfo(bytes: Uint8Array): TcpInfo | undefined {
     congestionState: field.u8(1),
     retransmits: field.u8(2),
     mssBytes: field.u32(16),
+    unackedSegments: field.u32(24),
+    lastAckMs: field.u32(56),
     rttMs: field.u32(68) / 1000,
+    rttVarMs: field.u32(72) / 1000,
     cwndSegments: field.u32(80),
     bytesAcked: field.u64(120),
     bytesReceived: field.u64(128),

@@ -7,6 +7,7 @@
 // Read: linux/mptcp_pm.h; Linux Documentation/netlink/specs/mptcp_pm.yaml; RFC 8684 §3.4.
 // Walk: netlink-socket.ts asks; `mptcp endpoint`, `limits` and `monitor` are its users.
 
+import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { isIpv4, parseAddress } from '../wire/index.ts';
 import { decodeAddress } from './info.ts';
@@ -68,6 +69,27 @@ export interface SubflowEnd {
   readonly backup?: boolean;
 }
 
+/** Who looks after the paths of connections that are made in this network namespace from now on. */
+export function pathManagerKind(): 'kernel' | 'userspace' {
+  try {
+    return readFileSync('/proc/sys/net/mptcp/pm_type', 'utf8').trim() === '1' ? 'userspace' : 'kernel';
+  } catch {
+    // There is none but the kernel's before Linux 5.19.
+    return 'kernel';
+  }
+}
+
+/** Whether this process may change what the path manager does: CAP_NET_ADMIN. */
+export function mayManagePaths(): boolean {
+  try {
+    const [, effective = '0'] =
+      /^CapEff:\s*([0-9a-f]+)/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
+    return (BigInt(`0x${effective}`) & (1n << CAP_NET_ADMIN)) !== 0n;
+  } catch {
+    return false;
+  }
+}
+
 /** The kernel's path manager in this network namespace. */
 export class KernelPathManager {
   readonly #netlink: NetlinkSocket = new NetlinkSocket(NETLINK_GENERIC);
@@ -95,6 +117,15 @@ export class KernelPathManager {
 
   removeEndpoint(id: number): void {
     this.#ask(Command.DEL_ADDR, [[ATTR_ADDR, [[ADDR_ID, u8(id)]]]]);
+  }
+
+  /**
+   * Takes the address of first subflows back (REMOVE_ADDR 0) and closes these subflows; with a port, of the
+   * one connection that has it. Connections that the kernel leaves to a program are not meant.
+   */
+  removeFirst({ address, port }: { readonly address: string; readonly port?: number }): void {
+    const end = encodeEndpoint({ address, id: 0, ...(port === undefined ? {} : { port }) });
+    this.#ask(Command.DEL_ADDR, [[ATTR_ADDR, end]]);
   }
 
   removeAllEndpoints(): void {
@@ -279,6 +310,7 @@ const Command = {
   SUBFLOW_DESTROY: 11,
 } as const;
 
+const CAP_NET_ADMIN = 12n;
 const FLAG_SIGNAL = 1;
 const FLAG_SUBFLOW = 2;
 const FLAG_BACKUP = 4;

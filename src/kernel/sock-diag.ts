@@ -78,11 +78,18 @@ export function multipathSockets(): MultipathEntry[] {
   }
 }
 
-/** The subflow between these two ends; undefined when there is none, or when it may not be asked for. */
-export function subflowBetween(local: SocketEndpoint, remote: SocketEndpoint): SubflowEntry | undefined {
+/**
+ * The subflow between these two ends; undefined when there is none, or when it may not be asked for. One that is
+ * bound to a device is found only with the index of that device, one that is not with any.
+ */
+export function subflowBetween(
+  local: SocketEndpoint,
+  remote: SocketEndpoint,
+  interfaceIndex = 0,
+): SubflowEntry | undefined {
   asking ??= new NetlinkSocket(NETLINK_SOCK_DIAG);
   try {
-    const payload = encodeLookup(local, remote);
+    const payload = encodeLookup(local, remote, interfaceIndex);
     const [answer] = asking.request({ type: SOCK_DIAG_BY_FAMILY, payload });
     return answer === undefined ? undefined : decodeSubflow(answer.payload);
   } catch {
@@ -91,7 +98,7 @@ export function subflowBetween(local: SocketEndpoint, remote: SocketEndpoint): S
 }
 
 /** A `struct inet_diag_req_v2` for one TCP socket, by its two ends. */
-export function encodeLookup(local: SocketEndpoint, remote: SocketEndpoint): Uint8Array {
+export function encodeLookup(local: SocketEndpoint, remote: SocketEndpoint, interfaceIndex = 0): Uint8Array {
   const [from, to] = [new Int32Array(4), new Int32Array(4)];
   const family = parseAddress(local.address, from) === 4 ? 4 : 6;
   parseAddress(remote.address, to);
@@ -107,6 +114,7 @@ export function encodeLookup(local: SocketEndpoint, remote: SocketEndpoint): Uin
     const used = family === 4 ? words.subarray(3) : words;
     for (const [i, word] of used.entries()) view.setInt32(at + i * 4, word);
   }
+  view.setUint32(44, interfaceIndex, NATIVE_LITTLE);
   // INET_DIAG_NOCOOKIE: whichever socket has these ends.
   view.setUint32(48, 0xffffffff);
   view.setUint32(52, 0xffffffff);

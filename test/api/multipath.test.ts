@@ -39,14 +39,15 @@ test('the snapshot is plain JSON of exactly this shape', async t => {
   const serving = await serve(t, {}, echo);
   const client = dial(t, serving, { paths: TWO_PATHS });
   assert.deepEqual(client.multipath as unknown, {
-    ...{ active: false, backend: 'user', reason: null, fallback: null, token: null, subflows: [] },
+    ...{ active: false, backend: 'user', reason: null, fallback: null, token: null },
+    ...{ unhonoured: [], subflows: [] },
   });
   await once(client, 'connect');
   await until(() => active(client).length === 2, 'two subflows');
   const multipath: MultipathStatus = client.multipath;
   assert.deepEqual(JSON.parse(JSON.stringify(multipath)), multipath);
   assert.deepEqual(Object.keys(multipath), [
-    ...['active', 'backend', 'reason', 'fallback', 'token', 'subflows'],
+    ...['active', 'backend', 'reason', 'fallback', 'token', 'unhonoured', 'subflows'],
   ]);
   for (const subflow of multipath.subflows) {
     assert.deepEqual(Object.keys(subflow), [

@@ -108,6 +108,14 @@ export class Program {
     return (await Promise.race([line, ended])) as T;
   }
 
+  /** The next thing it says that is what is waited for. */
+  async until<T>(wanted: (line: T) => boolean | undefined): Promise<T> {
+    for (;;) {
+      const line = await this.next<T>();
+      if (wanted(line) === true) return line;
+    }
+  }
+
   /** Says something to it. */
   tell(text: string): void {
     this.#child.stdin.write(`${text}\n`);

@@ -54,6 +54,8 @@ test('struct tcp_info, as MPTCP_TCPINFO gives it', { skip }, () => {
   // ss -t: rtt:0.072 mss:65483 cwnd:14 bytes_sent:1234567 bytes_acked:1234568 bytes_received:1234568
   assert.deepEqual(decodeTcpInfo(pieces[0]), {
     ...{ state: 1, congestionState: 0, retransmits: 0, mssBytes: 65_483, rttMs: 0.072, cwndSegments: 14 },
+    // … lastack:332 rtt:0.072/0.081, nothing unacked
+    ...{ unackedSegments: 0, lastAckMs: 332, rttVarMs: 0.081 },
     ...{ bytesSent: 1_234_567, bytesAcked: 1_234_568, bytesReceived: 1_234_568, bytesRetransmitted: 0 },
   });
   assert.equal(decodeTcpInfo(pieces[0].subarray(0, 103)), undefined);
