@@ -42,7 +42,8 @@ export function pathCommands(
 class EndpointCommands implements PathCommands {
   readonly #paths: number;
   readonly #opened: Set<string> = new Set();
-  working_: ReadonlySet<string> = new Set();
+  /** Local addresses whose subflow works. */
+  workingOn: ReadonlySet<string> = new Set();
 
   constructor(paths: number) {
     this.#paths = paths;
@@ -68,7 +69,11 @@ class EndpointCommands implements PathCommands {
   }
 
   working(addresses: ReadonlySet<string>): void {
-    this.working_ = addresses;
+    this.workingOn = addresses;
+    // The kernel has opened it by itself, from an endpoint that another connection of ours had made.
+    for (const address of addresses) {
+      if (endpoints?.join(this, address) === true) this.#opened.add(address);
+    }
   }
 
   release(): void {
@@ -122,7 +127,7 @@ class Endpoints {
     }
     own.users.add(user);
     if (own.id !== 0) {
-      const others = [...own.users].some(other => other !== user && other.working_.has(address));
+      const others = [...own.users].some(other => other !== user && other.workingOn.has(address));
       if (!again || others) return;
       this.#remove(own);
     }
@@ -130,6 +135,11 @@ class Endpoints {
     const interfaceIndex = local.device === '' ? 0 : interfaceIndexOf(local.device);
     this.manager.addEndpoint({ address, subflow: true, backup, interfaceIndex });
     own.id = this.#find(address)?.id ?? 0;
+  }
+
+  /** Counts one more user of an endpoint of ours; false when it is none. */
+  join(user: EndpointCommands, address: string): boolean {
+    return this.#own.get(address)?.users.add(user) !== undefined;
   }
 
   withdraw(address: string): void {

@@ -79,8 +79,8 @@ export function multipathSockets(): MultipathEntry[] {
 }
 
 /**
- * The subflow between these two ends; undefined when there is none, or when it may not be asked for. One that is
- * bound to a device is found only with the index of that device, one that is not with any.
+ * The subflow between these two ends; undefined when there is none, or when it may not be asked for. One
+ * that is bound to a device is found only with the index of that device, one that is not with any.
  */
 export function subflowBetween(
   local: SocketEndpoint,

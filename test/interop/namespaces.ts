@@ -82,12 +82,18 @@ export class Program {
   readonly #lines: unknown[] = [];
   #waiting: ((line: unknown) => void) | undefined;
   #errors = '';
+  /** Fails when the program has ended. */
+  readonly #over: Promise<never>;
 
   constructor(t: TestContext, namespace: string, script: string, { uid }: ProgramOptions) {
     const node = [process.execPath, '--no-warnings', '--input-type=module', '-e', script];
     this.#child = spawn('ip', ['netns', 'exec', namespace, ...asUser(uid), ...node]);
     t.after(() => void this.#child.kill('SIGKILL'));
     this.#child.stderr.on('data', (chunk: Buffer) => (this.#errors += chunk.toString()));
+    this.#over = once(this.#child, 'close').then(() => {
+      throw new Error(`the program has ended: ${this.#errors}`);
+    });
+    this.#over.catch(() => {});
     createInterface({ input: this.#child.stdout }).on('line', line => {
       const value: unknown = JSON.parse(line);
       if (this.#waiting === undefined) this.#lines.push(value);
@@ -102,10 +108,7 @@ export class Program {
   async next<T = Record<string, unknown>>(): Promise<T> {
     if (this.#lines.length > 0) return this.#lines.shift() as T;
     const line = new Promise<unknown>(resolve => (this.#waiting = resolve));
-    const ended = once(this.#child, 'close').then(() => {
-      throw new Error(`the program has ended: ${this.#errors}`);
-    });
-    return (await Promise.race([line, ended])) as T;
+    return (await Promise.race([line, this.#over])) as T;
   }
 
   /** The next thing it says that is what is waited for. */
