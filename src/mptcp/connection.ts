@@ -171,9 +171,7 @@ export class MultipathConnection implements ByteStream {
   confirm(now: number): void {
     if (this.confirmed || this.remoteKey === null) return;
     this.confirmed = true;
-    for (const subflow of this.subflows) {
-      if (subflow.earlyOut > 0 && !subflow.dataAckSent) subflow.acksOwed = 1;
-    }
+    for (const subflow of this.subflows) subflow.oweDataAck();
     for (const place of this.advertise) announce(this, place);
     this.paths.start(now);
     this.managed?.work(now);
@@ -408,12 +406,6 @@ export class MultipathConnection implements ByteStream {
   /** Room on a subflow for the scheduler. */
   freeBytes(subflow: Subflow): number {
     return (this.declined & (1 << (subflow.id & 31))) !== 0 ? 0 : sendSpace(subflow.tcb);
-  }
-
-  /** The peer has taken so many bytes from the SYN. */
-  skipEarly(length: number): void {
-    this.firstDsn = this.dataUna = this.dataNxt = 1 + length;
-    this.localSequence.leaveOut(length);
   }
 
   /** The peer's window as its handshake stated it. */

@@ -184,6 +184,11 @@ export class Subflow implements Extension, Path {
     return this.stage === Stage.ACTIVE || this.stage === Stage.SUSPECT;
   }
 
+  /** The peer has the keys: after data in the SYN it is to have a DATA_ACK as well (options-out). */
+  oweDataAck(): void {
+    if (this.earlyOut > 0 && !this.dataAckSent) this.acksOwed = 1;
+  }
+
   // Path
 
   get srttMs(): number {
@@ -306,7 +311,9 @@ export class Subflow implements Extension, Path {
 
   earlyAcknowledged(length: number, _now: number): void {
     this.earlyOut = length;
-    this.connection.skipEarly(length);
+    const { connection } = this;
+    connection.firstDsn = connection.dataUna = connection.dataNxt = 1 + length;
+    connection.localSequence.leaveOut(length);
   }
 
   earlyPayload(bytes: Uint8Array, offset: number, length: number, _now: number): void {
