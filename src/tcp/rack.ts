@@ -46,7 +46,7 @@ export function rackRecovered(tcb: Tcb): void {
 /** Marks what must be lost by now and sets the timer for what may be soon (RFC 8985 §6.2 step 5). */
 export function detectLosses(tcb: Tcb, now: number): void {
   const sent = tcb.sent;
-  if (!tcb.sack || (sent.sackedBytes === 0 && sent.retransmittedOut === 0)) return;
+  if (!tcb.sack) return;
   const reoWindowMs = reorderingWindow(tcb);
   let waitMs = 0;
   let lostNow = false;
@@ -56,7 +56,7 @@ export function detectLosses(tcb: Tcb, now: number): void {
     const sentMs = sent.sentMs(i);
     if (!(sentMs < tcb.rackSentMs || (sentMs === tcb.rackSentMs && sent.end(i) < tcb.rackEndSsn))) {
       // Original transmissions are in order of time; only repeated ones are not.
-      if (sent.retransmittedOut === 0 && sent.sackedBytes > 0 && sent.start(i) >= tcb.rackEndSsn) break;
+      if (sent.retransmittedOut === 0) break;
       continue;
     }
     const remainingMs = sentMs + tcb.rackRttMs + reoWindowMs - now;

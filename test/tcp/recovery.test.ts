@@ -136,6 +136,17 @@ test('what stays missing longer than that is repeated by the reordering timer', 
   assert.equal(repeated[0].at - start, RTT / 4);
 });
 
+test('a repetition that arrives shows that the last segment of the flight was lost too', () => {
+  const peer = measured();
+  peer.write(10_000);
+  peer.now += RTT;
+  assert.deepEqual(spans(peer.arrives({ ack: 1, sack: [[1001, 9001]] })), [[1, 1001]]);
+  peer.now += RTT;
+  // Nothing is left that was reported selectively or sent again: only the time says it.
+  assert.deepEqual(spans(peer.arrives({ ack: 9001 })), [[9001, 10_001]]);
+  assert.equal(peer.tcb.env.counters.TCPTimeouts, 0);
+});
+
 test('a repaired loss is not taken for reordering', () => {
   // RFC 8985 §6.2 step 3 asks for segments newly acknowledged; those reported earlier are not.
   const peer = measured();
