@@ -2,9 +2,14 @@
 // Have read: RFC 9438 §4 and §5.8, RFC 9406.
 // Before: see controller.ts; hystart.ts says when the first slow start ends. After: nothing.
 //
-// The RFC counts windows in segments; here they are bytes, so W_cubic(t) = MSS·C·(t−K)³ + W_max and
-// K = ∛((W_max − cwnd_epoch) / (MSS·C)). Names follow the RFC. A congestion avoidance stage (an "epoch")
-// begins with the first acknowledgement that may grow the window.
+// The RFC counts windows in segments, and so does this file, in whole ones; bytes are what the rest of the stack
+// reads. Names follow the RFC. A congestion avoidance stage (an "epoch") begins with the first acknowledgement
+// that may grow the window.
+//
+// DEVIATION (Linux does the same): rounding and timing are those of Linux's CUBIC, so that flows of both share a
+// bottleneck evenly also where the window is a few segments and half of one is much. W_max, ssthresh and W_est
+// are rounded down, the window grows by whole segments, and how fast is decided anew when it has grown or 31 ms
+// have passed. bench/linux holds the two against each other.
 
 import { type CongestionController, windowAfterIdle } from './controller.ts';
 import { HyStart } from './hystart.ts';
@@ -20,26 +25,29 @@ export class Cubic implements CongestionController {
   #inRecovery = false;
 
   /** 0: undefined, no congestion event so far. */
-  #wMaxBytes = 0;
-  #cwndPriorBytes = 0;
-  #wEstBytes = 0;
+  #wMax = 0;
+  #wEst = 0;
   #kSeconds = 0;
   #epochStarted = false;
   #epochStartMs = 0;
   #afterTimeout = false;
-  /** Growth earned that does not fill a byte yet: keeps `cwndBytes` whole without losing anything. */
-  #creditBytes = 0;
+  /** Segments acknowledged towards the next increase. */
+  #acked = 0;
+  /** How many it takes, and how far the window may grow so; when and for which window that was decided. */
+  #ackedPerIncrease: number = Infinity;
+  #lead = 0;
+  #updatedMs = 0;
+  #updatedCwnd = 0;
   #lastAckMs = 0;
 
   // What the last reduction saved (§4.9.2); undoCwnd 0: nothing to undo.
   #undoCwndBytes = 0;
   #undoSsthreshBytes = 0;
-  #undoCwndPriorBytes = 0;
-  #undoWMaxBytes = 0;
+  #undoWMax = 0;
   #undoKSeconds = 0;
   #undoEpochStarted = false;
   #undoEpochStartMs = 0;
-  #undoWEstBytes = 0;
+  #undoWEst = 0;
   #undoHystart: HyStart | null = null;
 
   constructor(mssBytes: number, initialWindowBytes: number) {
@@ -57,7 +65,7 @@ export class Cubic implements CongestionController {
     ackedBytes: number,
     inFlightBytes: number,
     srttMs: number,
-    _minRttMs: number,
+    minRttMs: number,
     latestRttMs: number,
     cwndLimited: boolean,
     now: number,
@@ -75,11 +83,10 @@ export class Cubic implements CongestionController {
     } else {
       this.#avoidCongestion(ackedBytes, srttMs, now);
     }
-    if (this.#hystart?.onAck(ackedBytes, inFlightBytes, latestRttMs)) {
+    if (this.#hystart?.onAck(ackedBytes, inFlightBytes, latestRttMs, minRttMs, now)) {
       // §4.10: "CUBIC sets cwnd_prior = cwnd and switches to congestion avoidance."
       this.#hystart = null;
       this.ssthreshBytes = this.cwndBytes;
-      this.#cwndPriorBytes = this.cwndBytes;
     }
   }
 
@@ -119,12 +126,11 @@ export class Cubic implements CongestionController {
     if (this.cwndBytes < this.#undoCwndBytes) {
       this.cwndBytes = this.#undoCwndBytes;
       this.ssthreshBytes = this.#undoSsthreshBytes;
-      this.#cwndPriorBytes = this.#undoCwndPriorBytes;
-      this.#wMaxBytes = this.#undoWMaxBytes;
+      this.#wMax = this.#undoWMax;
       this.#kSeconds = this.#undoKSeconds;
       this.#epochStarted = this.#undoEpochStarted;
       this.#epochStartMs = this.#undoEpochStartMs;
-      this.#wEstBytes = this.#undoWEstBytes;
+      this.#wEst = this.#undoWEst;
       this.#hystart = this.#undoHystart;
       this.#afterTimeout = false;
     }
@@ -137,7 +143,7 @@ export class Cubic implements CongestionController {
   // the limit would turn exponential growth into linear growth just where paths are fast.
   #slowStart(ackedBytes: number): number {
     if (this.#hystart !== null && this.#hystart.growthDivisor > 1) {
-      this.#grow(ackedBytes / this.#hystart.growthDivisor);
+      this.#grow(ackedBytes / this.#mssBytes, this.#hystart.growthDivisor, Infinity);
       return ackedBytes;
     }
     const usedBytes = Math.min(ackedBytes, this.ssthreshBytes - this.cwndBytes);
@@ -147,51 +153,62 @@ export class Cubic implements CongestionController {
 
   #avoidCongestion(ackedBytes: number, srttMs: number, now: number): void {
     if (!this.#epochStarted) this.#startEpoch(now);
-    const cwnd = this.cwndBytes;
-    // RFC 9438 §4.3, Figure 4, in bytes.
-    const alpha = this.#wEstBytes >= this.#cwndPriorBytes ? 1 : ALPHA_CUBIC;
-    this.#wEstBytes += (alpha * this.#mssBytes * ackedBytes) / cwnd;
-    const tSeconds = (now - this.#epochStartMs) / 1000;
-    if (this.#wCubicBytes(tSeconds) < this.#wEstBytes) {
-      if (this.#wEstBytes > cwnd) {
-        this.cwndBytes = Math.floor(this.#wEstBytes);
-        this.#creditBytes = 0;
-      }
-      return;
+    const cwnd = this.#segments();
+    const acked = ackedBytes / this.#mssBytes;
+    // RFC 9438 §4.3, Figure 4.
+    // DEVIATION (Linux does the same): α stays below 1 when W_est has reached cwnd_prior.
+    this.#wEst += (ALPHA_CUBIC * acked) / cwnd;
+    if (this.#updatedCwnd !== cwnd || now - this.#updatedMs > UPDATE_MS) {
+      this.#updatedCwnd = cwnd;
+      this.#updatedMs = now;
+      this.#choosePace(cwnd, srttMs, now);
     }
-    // §4.2: cwnd ≤ target ≤ 1.5·cwnd.
-    const wNextBytes = this.#wCubicBytes(tSeconds + srttMs / 1000);
-    const targetBytes = Math.min(Math.max(wNextBytes, cwnd), 1.5 * cwnd);
-    // DEVIATION (Linux does the same): §4.4 adds (target − cwnd) / cwnd for each acknowledgement, meant
-    // for one acknowledgement a segment; counting the segments acknowledged reaches the target in one
-    // round trip however many of them one acknowledgement covers.
-    this.#grow(((targetBytes - cwnd) * Math.min(ackedBytes, cwnd)) / cwnd);
+    this.#grow(acked, this.#ackedPerIncrease, this.#lead);
+  }
+
+  #choosePace(cwnd: number, srttMs: number, now: number): void {
+    // §4.2: (target − cwnd) / cwnd for each segment acknowledged, and target ≤ 1.5·cwnd.
+    const d = (now - this.#epochStartMs + srttMs) / 1000 - this.#kSeconds;
+    const target = this.#wMax + Math.trunc(C * d * d * d);
+    this.#lead = Math.max(target, Math.floor(this.#wEst)) - cwnd;
+    this.#ackedPerIncrease = this.#lead > 0 ? Math.max(Math.floor(cwnd / this.#lead), 2) : Infinity;
   }
 
   #startEpoch(now: number): void {
     this.#epochStarted = true;
     this.#epochStartMs = now;
-    this.#wEstBytes = this.cwndBytes;
+    const cwnd = this.#segments();
+    this.#wEst = cwnd;
     // §4.8 after a timeout, §4.10 after HyStart++: K = 0 and W_max = cwnd at the start of the stage.
-    if (this.#afterTimeout || this.#wMaxBytes <= this.cwndBytes) {
-      this.#wMaxBytes = this.cwndBytes;
+    if (this.#afterTimeout || this.#wMax <= cwnd) {
+      this.#wMax = cwnd;
       this.#kSeconds = 0;
     } else {
-      this.#kSeconds = Math.cbrt((this.#wMaxBytes - this.cwndBytes) / (C * this.#mssBytes));
+      this.#kSeconds = Math.cbrt((this.#wMax - cwnd) / C);
     }
     this.#afterTimeout = false;
+    this.#updatedCwnd = 0;
   }
 
-  #wCubicBytes(tSeconds: number): number {
-    const d = tSeconds - this.#kSeconds;
-    return C * this.#mssBytes * d * d * d + this.#wMaxBytes;
+  // By one for every `ackedPerIncrease`, by `most` at most: one acknowledgement may cover a whole window.
+  #grow(acked: number, ackedPerIncrease: number, most: number): void {
+    let increase = 0;
+    // What was acknowledged while more was needed counts for one.
+    if (this.#acked >= ackedPerIncrease) {
+      this.#acked = 0;
+      increase = 1;
+    }
+    this.#acked += acked;
+    if (this.#acked >= ackedPerIncrease) {
+      const segments = Math.floor(this.#acked / ackedPerIncrease);
+      this.#acked -= segments * ackedPerIncrease;
+      increase += segments;
+    }
+    this.cwndBytes += Math.min(increase, most) * this.#mssBytes;
   }
 
-  #grow(bytes: number): void {
-    const credit = this.#creditBytes + bytes;
-    const whole = Math.floor(credit);
-    this.cwndBytes += whole;
-    this.#creditBytes = credit - whole;
+  #segments(): number {
+    return Math.floor(this.cwndBytes / this.#mssBytes);
   }
 
   // §4.6 takes the flight size, or cwnd where cwnd does not grow while it is not filled, which onAck sees
@@ -199,20 +216,18 @@ export class Cubic implements CongestionController {
   #reduce(): void {
     this.#undoCwndBytes = this.cwndBytes;
     this.#undoSsthreshBytes = this.ssthreshBytes;
-    this.#undoCwndPriorBytes = this.#cwndPriorBytes;
-    this.#undoWMaxBytes = this.#wMaxBytes;
+    this.#undoWMax = this.#wMax;
     this.#undoKSeconds = this.#kSeconds;
     this.#undoEpochStarted = this.#epochStarted;
     this.#undoEpochStartMs = this.#epochStartMs;
-    this.#undoWEstBytes = this.#wEstBytes;
+    this.#undoWEst = this.#wEst;
     this.#undoHystart = this.#hystart;
-    const cwnd = this.cwndBytes;
+    const cwnd = this.#segments();
     // §4.7, fast convergence: leave room when the last peak was not reached again.
-    this.#wMaxBytes = cwnd < this.#wMaxBytes ? (cwnd * (1 + BETA_CUBIC)) / 2 : cwnd;
-    this.#cwndPriorBytes = cwnd;
-    this.ssthreshBytes = Math.max(Math.floor(cwnd * BETA_CUBIC), 2 * this.#mssBytes);
+    this.#wMax = cwnd < this.#wMax ? wholePart((cwnd * (1 + BETA_CUBIC)) / 2) : cwnd;
+    this.ssthreshBytes = Math.max(wholePart(cwnd * BETA_CUBIC), 2) * this.#mssBytes;
     this.#epochStarted = false;
-    this.#creditBytes = 0;
+    this.#acked = 0;
     // RFC 9406 §4.3: HyStart++ is for the initial slow start only.
     this.#hystart = null;
   }
@@ -221,3 +236,10 @@ export class Cubic implements CongestionController {
 const BETA_CUBIC = 0.7;
 const C = 0.4;
 const ALPHA_CUBIC = (3 * (1 - BETA_CUBIC)) / (1 + BETA_CUBIC);
+/** Linux: a 32nd of a second. */
+const UPDATE_MS = 31;
+
+// Of a product that is a whole number but for rounding.
+function wholePart(segments: number): number {
+  return Math.floor(segments + 1e-9);
+}

@@ -3,9 +3,9 @@
 // Before: cubic.ts reports every acknowledgement of the first slow start.
 // After: cubic.ts grows by acked / `growthDivisor` and goes to congestion avoidance when `onAck` says so.
 //
-// The RFC ends a round when the sequence number that was SND.NXT at its start is acknowledged. The same
-// instant is known here without sequence numbers: when as many bytes have been delivered as were
-// outstanding at the start of the round.
+// The RFC ends a round when the sequence number that was SND.NXT at its start is acknowledged. The same is known
+// here without sequence numbers: as many bytes have been delivered as were outstanding at the start. The next
+// acknowledgement is the first of the next round, and of the packets that were sent in the last.
 
 export class HyStart {
   /** 1 in slow start, CSS_GROWTH_DIVISOR in conservative slow start. */
@@ -18,17 +18,40 @@ export class HyStart {
   #rttSampleCount = 0;
   #cssBaselineMinRttMs = Infinity;
   #cssRounds = 0;
+  /** The first acknowledgement of the round, and the last that came without a pause; -1 before there is one. */
+  #trainStartMs = -1;
+  #trainEndMs = 0;
 
-  /** Returns true once, when conservative slow start has lasted its rounds: slow start is over. */
-  onAck(ackedBytes: number, inFlightBytes: number, latestRttMs: number): boolean {
+  /**
+   * Returns true once, when slow start is over: conservative slow start has lasted its rounds, or the
+   * acknowledgements of a round have come in one train for longer than half of the round-trip time.
+   */
+  onAck(
+    ackedBytes: number,
+    inFlightBytes: number,
+    latestRttMs: number,
+    minRttMs: number,
+    now: number,
+  ): boolean {
     if (this.#roundEndBytes === 0) this.#roundEndBytes = ackedBytes + inFlightBytes;
     this.#deliveredBytes += ackedBytes;
+    const over = this.#deliveredBytes > this.#roundEndBytes && this.#endRound(inFlightBytes);
     if (latestRttMs > 0) {
       if (latestRttMs < this.#currentRoundMinRttMs) this.#currentRoundMinRttMs = latestRttMs;
       this.#rttSampleCount += 1;
       if (this.#rttSampleCount >= N_RTT_SAMPLE) this.#judgeRound();
     }
-    return this.#deliveredBytes >= this.#roundEndBytes && this.#endRound(inFlightBytes);
+    return this.#isLongTrain(minRttMs, now) || over;
+  }
+
+  // DEVIATION (Linux does the same): RFC 9406 left out the other sign of HyStart. Without it a queue that holds
+  // less than the path does overflows before any round has a larger minimum: the first packets of a round
+  // always find it empty.
+  #isLongTrain(minRttMs: number, now: number): boolean {
+    if (this.#trainStartMs < 0) this.#trainStartMs = this.#trainEndMs = now;
+    if (now - this.#trainEndMs > ACK_SPACING_MS) return false;
+    this.#trainEndMs = now;
+    return now - this.#trainStartMs > (minRttMs + ACK_DELAY_MS) / 2;
   }
 
   #judgeRound(): void {
@@ -50,10 +73,11 @@ export class HyStart {
   }
 
   #endRound(inFlightBytes: number): boolean {
-    this.#roundEndBytes = this.#deliveredBytes + Math.max(inFlightBytes, 1);
+    this.#roundEndBytes = this.#deliveredBytes + inFlightBytes;
     this.#lastRoundMinRttMs = this.#currentRoundMinRttMs;
     this.#currentRoundMinRttMs = Infinity;
     this.#rttSampleCount = 0;
+    this.#trainStartMs = -1;
     if (this.growthDivisor === 1) return false;
     // The round in which conservative slow start began counts too, so its end is the first.
     this.#cssRounds += 1;
@@ -68,3 +92,6 @@ const MIN_RTT_DIVISOR = 8;
 const N_RTT_SAMPLE = 8;
 const CSS_GROWTH_DIVISOR = 4;
 const CSS_ROUNDS = 5;
+/** Linux: hystart_ack_delta_us, and what offload may hold an acknowledgement back. */
+const ACK_SPACING_MS = 2;
+const ACK_DELAY_MS = 1;

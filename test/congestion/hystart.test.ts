@@ -4,20 +4,24 @@ import { HyStart } from '../../src/congestion/hystart.ts';
 
 const SEGMENTS_A_ROUND = 10;
 
-/** One round of ten acknowledgements, all with the same RTT; the flight stays ten segments. */
-function round(h: HyStart, rttMs: number, acknowledgements = SEGMENTS_A_ROUND): boolean {
+/** One round of ten acknowledgements, 10 ms apart and all with the same RTT; the flight stays ten segments. */
+function round(h: HyStart, rttMs: number, acknowledgements = SEGMENTS_A_ROUND, apartMs = 10): boolean {
   let over = false;
   const ackedBytes = (SEGMENTS_A_ROUND * 1000) / acknowledgements;
-  for (let i = 0; i < acknowledgements; i++) over = h.onAck(ackedBytes, 10_000, rttMs) || over;
+  nowMs += 100;
+  for (let i = 0; i < acknowledgements; i++) {
+    over = h.onAck(ackedBytes, 10_000 - ackedBytes, rttMs, MIN_RTT_MS, nowMs) || over;
+    nowMs += apartMs;
+  }
   return over;
 }
 
-/** The first acknowledgement finds the other nine outstanding, so the first round ends with the tenth. */
+const MIN_RTT_MS = 80;
+let nowMs = 0;
+
 function afterFirstRound(rttMs: number): HyStart {
   const h = new HyStart();
-  for (let i = 0; i < SEGMENTS_A_ROUND; i++) h.onAck(1000, 9000, rttMs);
-  // The flight was reported as nine: one more segment puts the round boundary where `round` expects it.
-  for (let i = 0; i < SEGMENTS_A_ROUND - 1; i++) h.onAck(1000, 10_000, rttMs);
+  round(h, rttMs);
   return h;
 }
 
@@ -56,16 +60,17 @@ test('fewer than eight samples in a round decide nothing', () => {
 
 test('acknowledgements without a sample do not count as samples', () => {
   const h = afterFirstRound(80);
-  for (let i = 0; i < 5; i++) h.onAck(1000, 10_000, 200);
-  for (let i = 0; i < 5; i++) h.onAck(1000, 10_000, 0);
+  for (let i = 0; i < 5; i++) h.onAck(1000, 9000, 200, MIN_RTT_MS, 10 * i);
+  for (let i = 5; i < 10; i++) h.onAck(1000, 9000, 0, MIN_RTT_MS, 10 * i);
   assert.equal(h.growthDivisor, 1);
 });
 
 test('conservative slow start ends after five rounds, the one it began in included', () => {
   const h = afterFirstRound(80);
   assert.equal(round(h, 100), false);
-  for (let i = 0; i < 3; i++) assert.equal(round(h, 100), false);
-  assert.equal(round(h, 100), true);
+  for (let i = 0; i < 4; i++) assert.equal(round(h, 100), false);
+  // With the first acknowledgement of the sixth.
+  assert.equal(h.onAck(1000, 9000, 100, MIN_RTT_MS, nowMs), true);
 });
 
 test('a delay that goes away resumes slow start', () => {
@@ -78,8 +83,31 @@ test('a delay that goes away resumes slow start', () => {
 
 test('the eighth sample of a round decides', () => {
   const h = afterFirstRound(80);
-  for (let i = 0; i < 7; i++) h.onAck(1000, 10_000, 200);
+  for (let i = 0; i < 7; i++) h.onAck(1000, 9000, 200, MIN_RTT_MS, nowMs);
   assert.equal(h.growthDivisor, 1);
-  h.onAck(1000, 10_000, 200);
+  h.onAck(1000, 9000, 200, MIN_RTT_MS, nowMs);
   assert.equal(h.growthDivisor, 4);
+});
+
+test('acknowledgements in one train for longer than half of the round trip end slow start', () => {
+  // Linux: (80 + 1) / 2 ms. Ten that come 2 ms apart take 18 ms, forty-two 82.
+  const h = afterFirstRound(80);
+  assert.equal(round(h, 80, 10, 2), false);
+  assert.equal(round(h, 80, 20, 2), false);
+  assert.equal(round(h, 80, 42, 2), true);
+});
+
+test('a pause ends a train', () => {
+  const h = afterFirstRound(80);
+  assert.equal(round(h, 80, 42, 2.1), false);
+});
+
+test('a round begins with its first acknowledgement, not with the last of the round before', () => {
+  // 41 acknowledgements, of which 21 take 40 ms: two rounds that follow each other without a pause.
+  const h = afterFirstRound(80);
+  nowMs += 100;
+  for (let i = 0; i < 40; i++) {
+    assert.equal(h.onAck(500, 9500, 80, MIN_RTT_MS, nowMs), false, `acknowledgement ${i}`);
+    nowMs += 2;
+  }
 });
