@@ -1,6 +1,8 @@
 // `npm run bench [-- PART…] [--save]`: what the codecs, the core, the loopback, the kernel's sockets and a TUN device
-// carry, as tables of Markdown. The parts are `codecs`, `core`, `loopback`, `kernel` and `tun`; all of them unless some are
-// named. `kernel` and `tun` need root; `kernel` takes two minutes, `tun` seven.
+// carry, as tables of Markdown. The parts are `codecs`, `core`, `loopback`, `kernel`, `tun` and `linux`; all of them unless
+// some are named. `kernel` and `tun` need root; `kernel` takes two minutes, `tun` seven. `linux` compares with figures of
+// Linux that are kept (bench/linux) and takes three.
+
 //
 // With --save the tables also go to bench/RESULTS.md, in place of what stood there of the same parts, so that later
 // work can be compared with them. Absolute numbers are those of the machine; ratios within one run are not.
@@ -9,7 +11,10 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { benchCore } from './core.ts';
+
 import { benchKernel, type Ratio } from './kernel.ts';
+import { compareWithLinux } from './linux/report.ts';
+
 import type { Measurement } from './measure.ts';
 import { benchTun } from './tun.ts';
 import { benchUdp } from './udp.ts';
@@ -100,6 +105,10 @@ const parts: Readonly<Record<string, () => Promise<string[] | undefined>>> = {
         ]),
       ),
     ];
+  },
+  linux: async () => {
+    const { paragraphs, head, rows } = compareWithLinux();
+    return [...paragraphs, table(head, rows)];
   },
 };
 

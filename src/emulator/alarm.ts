@@ -2,7 +2,14 @@
 // nothing is under way. Timers are coarse; whoever is woken looks at the clock and does all that is due.
 // Have read: nothing. Before: the relay and the link emulator know what is due next. After: they deliver it.
 
-export class Alarm {
+/** What an emulator is woken by. */
+export interface Waker {
+  /** Rings at `dueMs`, both times on the caller's clock, or before; Infinity asks for nothing. */
+  set(dueMs: number, now: number): void;
+  cancel(): void;
+}
+
+export class Alarm implements Waker {
   readonly #ring: () => void;
   #timer: NodeJS.Timeout | undefined;
   #dueMs = Infinity;
