@@ -2,7 +2,6 @@
 // carry, as tables of Markdown. The parts are `codecs`, `core`, `loopback`, `kernel`, `tun` and `linux`; all of them unless
 // some are named. `kernel` and `tun` need root; `kernel` takes two minutes, `tun` seven. `linux` compares with figures of
 // Linux that are kept (bench/linux) and takes three.
-
 //
 // With --save the tables also go to bench/RESULTS.md, in place of what stood there of the same parts, so that later
 // work can be compared with them. Absolute numbers are those of the machine; ratios within one run are not.
@@ -11,10 +10,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { benchCore } from './core.ts';
-
 import { benchKernel, type Ratio } from './kernel.ts';
 import { compareWithLinux } from './linux/report.ts';
-
 import type { Measurement } from './measure.ts';
 import { benchTun } from './tun.ts';
 import { benchUdp } from './udp.ts';

@@ -2,14 +2,14 @@
 // Have read: RFC 9438 §4 and §5.8, RFC 9406.
 // Before: see controller.ts; hystart.ts says when the first slow start ends. After: nothing.
 //
-// The RFC counts windows in segments, and so does this file, in whole ones; bytes are what the rest of the stack
-// reads. Names follow the RFC. A congestion avoidance stage (an "epoch") begins with the first acknowledgement
-// that may grow the window.
+// The RFC counts windows in segments, and so does this file, in whole ones; bytes are what the rest of the
+// stack reads. Names follow the RFC. A congestion avoidance stage (an "epoch") begins with the first
+// acknowledgement that may grow the window.
 //
-// DEVIATION (Linux does the same): rounding and timing are those of Linux's CUBIC, so that flows of both share a
-// bottleneck evenly also where the window is a few segments and half of one is much. W_max, ssthresh and W_est
-// are rounded down, the window grows by whole segments, and how fast is decided anew when it has grown or 31 ms
-// have passed. bench/linux holds the two against each other.
+// DEVIATION (Linux does the same): rounding and timing are those of Linux's CUBIC, so that flows of both
+// share a bottleneck evenly also where the window is a few segments, and half of one much. W_max, ssthresh and
+// W_est are rounded down, the window grows by whole segments, and how fast is decided anew when it has grown
+// or 31 ms have passed. bench/linux holds the two against each other.
 
 import { type CongestionController, windowAfterIdle } from './controller.ts';
 import { HyStart } from './hystart.ts';

@@ -3,9 +3,9 @@
 // Before: cubic.ts reports every acknowledgement of the first slow start.
 // After: cubic.ts grows by acked / `growthDivisor` and goes to congestion avoidance when `onAck` says so.
 //
-// The RFC ends a round when the sequence number that was SND.NXT at its start is acknowledged. The same is known
-// here without sequence numbers: as many bytes have been delivered as were outstanding at the start. The next
-// acknowledgement is the first of the next round, and of the packets that were sent in the last.
+// The RFC ends a round when the sequence number that was SND.NXT at its start is acknowledged. The same is
+// known here without sequence numbers: as many bytes have been delivered as were outstanding at the start.
+// The next acknowledgement is the first of the next round, and of the packets that were sent in the last.
 
 export class HyStart {
   /** 1 in slow start, CSS_GROWTH_DIVISOR in conservative slow start. */
@@ -18,7 +18,7 @@ export class HyStart {
   #rttSampleCount = 0;
   #cssBaselineMinRttMs = Infinity;
   #cssRounds = 0;
-  /** The first acknowledgement of the round, and the last that came without a pause; -1 before there is one. */
+  /** The first acknowledgement of the round, -1 before it came; and the last without a pause before it. */
   #trainStartMs = -1;
   #trainEndMs = 0;
 
@@ -44,9 +44,9 @@ export class HyStart {
     return this.#isLongTrain(minRttMs, now) || over;
   }
 
-  // DEVIATION (Linux does the same): RFC 9406 left out the other sign of HyStart. Without it a queue that holds
-  // less than the path does overflows before any round has a larger minimum: the first packets of a round
-  // always find it empty.
+  // DEVIATION (Linux does the same): RFC 9406 left out the other sign of HyStart. Without it a queue that
+  // holds less than the path does overflows before any round has a larger minimum: the first packets of a
+  // round always find it empty.
   #isLongTrain(minRttMs: number, now: number): boolean {
     if (this.#trainStartMs < 0) this.#trainStartMs = this.#trainEndMs = now;
     if (now - this.#trainEndMs > ACK_SPACING_MS) return false;

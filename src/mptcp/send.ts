@@ -5,6 +5,7 @@
 
 import {
   armPersist,
+  noteLimit,
   segmentBytes,
   transmitAck,
   transmitControl,
@@ -81,6 +82,7 @@ function transmitPulled(
 ): number {
   if (!hasSendable(connection) || !connection.maySend) return 0;
   connection.declined = 0;
+  noteFullWindows(connection.subflows);
   for (let tries = connection.subflows.length; tries > 0; tries--) {
     const path = connection.scheduler.pick(connection.subflows) as Subflow | null;
     if (path === null) return 0;
@@ -91,6 +93,11 @@ function transmitPulled(
     connection.declined |= 1 << (path.id & 31);
   }
   return 0;
+}
+
+/** A window that is full to the byte is not even picked: it may grow all the same. */
+function noteFullWindows(subflows: readonly Subflow[]): void {
+  for (let i = 0; i < subflows.length; i++) if (subflows[i].usable) noteLimit(subflows[i].tcb, 1);
 }
 
 /** Sends bytes again that another subflow has in flight or lost (RFC 8684 §3.3.6). */

@@ -11,6 +11,7 @@ export { acknowledgesNothing, openPassive } from './handshake.ts';
 export { receiveSegment } from './input.ts';
 export {
   armPersist,
+  noteLimit,
   segmentBytes,
   sendSpace,
   transmitAck,

@@ -361,8 +361,11 @@ function emit(tcb: Tcb, out: Uint8Array, offset: number, ssn: number, length: nu
   return header + length;
 }
 
-/** Remembers that the window was what held data back, so that the controller may grow it. */
-function noteLimit(tcb: Tcb, available: number): void {
+/**
+ * Remembers that the window was what held `available` bytes back, so that the controller may grow it. Whoever
+ * has data and does not even ask, there being no space, says so himself.
+ */
+export function noteLimit(tcb: Tcb, available: number): void {
   if (available > 0 && tcb.cwndBytes - tcb.pipeBytes < tcb.payloadMss) tcb.cwndLimited = true;
 }
 
