@@ -7,7 +7,7 @@
 // acknowledgement that may grow the window.
 //
 // DEVIATION (Linux does the same): rounding and timing are those of Linux's CUBIC, so that flows of both
-// share a bottleneck evenly also where the window is a few segments, and half of one much. W_max, ssthresh and
+// share a bottleneck evenly also where the window is a few segments, half of one being much. W_max, ssthresh,
 // W_est are rounded down, the window grows by whole segments, and how fast is decided anew when it has grown
 // or 31 ms have passed. bench/linux holds the two against each other.
 
@@ -83,7 +83,8 @@ export class Cubic implements CongestionController {
     } else {
       this.#avoidCongestion(ackedBytes, srttMs, now);
     }
-    if (this.#hystart?.onAck(ackedBytes, inFlightBytes, latestRttMs, minRttMs, now)) {
+    const cwnd = this.#segments();
+    if (this.#hystart?.onAck(ackedBytes, inFlightBytes, latestRttMs, minRttMs, cwnd, now)) {
       // §4.10: "CUBIC sets cwnd_prior = cwnd and switches to congestion avoidance."
       this.#hystart = null;
       this.ssthreshBytes = this.cwndBytes;

@@ -24,13 +24,15 @@ export class HyStart {
 
   /**
    * Returns true once, when slow start is over: conservative slow start has lasted its rounds, or the
-   * acknowledgements of a round have come in one train for longer than half of the round-trip time.
+   * acknowledgements of a round have come in one train for longer than half of the round-trip time, which
+   * says something once the window is large (`cwndSegments`).
    */
   onAck(
     ackedBytes: number,
     inFlightBytes: number,
     latestRttMs: number,
     minRttMs: number,
+    cwndSegments: number,
     now: number,
   ): boolean {
     if (this.#roundEndBytes === 0) this.#roundEndBytes = ackedBytes + inFlightBytes;
@@ -41,7 +43,7 @@ export class HyStart {
       this.#rttSampleCount += 1;
       if (this.#rttSampleCount >= N_RTT_SAMPLE) this.#judgeRound();
     }
-    return this.#isLongTrain(minRttMs, now) || over;
+    return (this.#isLongTrain(minRttMs, now) && cwndSegments >= LOW_WINDOW) || over;
   }
 
   // DEVIATION (Linux does the same): RFC 9406 left out the other sign of HyStart. Without it a queue that
@@ -92,6 +94,7 @@ const MIN_RTT_DIVISOR = 8;
 const N_RTT_SAMPLE = 8;
 const CSS_GROWTH_DIVISOR = 4;
 const CSS_ROUNDS = 5;
-/** Linux: hystart_ack_delta_us, and what offload may hold an acknowledgement back. */
+/** Linux: hystart_low_window, hystart_ack_delta_us, and what offload may hold an acknowledgement back. */
+const LOW_WINDOW = 16;
 const ACK_SPACING_MS = 2;
 const ACK_DELAY_MS = 1;

@@ -10,13 +10,14 @@ function round(h: HyStart, rttMs: number, acknowledgements = SEGMENTS_A_ROUND, a
   const ackedBytes = (SEGMENTS_A_ROUND * 1000) / acknowledgements;
   nowMs += 100;
   for (let i = 0; i < acknowledgements; i++) {
-    over = h.onAck(ackedBytes, 10_000 - ackedBytes, rttMs, MIN_RTT_MS, nowMs) || over;
+    over = h.onAck(ackedBytes, 10_000 - ackedBytes, rttMs, MIN_RTT_MS, CWND, nowMs) || over;
     nowMs += apartMs;
   }
   return over;
 }
 
 const MIN_RTT_MS = 80;
+const CWND = 16;
 let nowMs = 0;
 
 function afterFirstRound(rttMs: number): HyStart {
@@ -60,8 +61,8 @@ test('fewer than eight samples in a round decide nothing', () => {
 
 test('acknowledgements without a sample do not count as samples', () => {
   const h = afterFirstRound(80);
-  for (let i = 0; i < 5; i++) h.onAck(1000, 9000, 200, MIN_RTT_MS, 10 * i);
-  for (let i = 5; i < 10; i++) h.onAck(1000, 9000, 0, MIN_RTT_MS, 10 * i);
+  for (let i = 0; i < 5; i++) h.onAck(1000, 9000, 200, MIN_RTT_MS, CWND, 10 * i);
+  for (let i = 5; i < 10; i++) h.onAck(1000, 9000, 0, MIN_RTT_MS, CWND, 10 * i);
   assert.equal(h.growthDivisor, 1);
 });
 
@@ -70,7 +71,7 @@ test('conservative slow start ends after five rounds, the one it began in includ
   assert.equal(round(h, 100), false);
   for (let i = 0; i < 4; i++) assert.equal(round(h, 100), false);
   // With the first acknowledgement of the sixth.
-  assert.equal(h.onAck(1000, 9000, 100, MIN_RTT_MS, nowMs), true);
+  assert.equal(h.onAck(1000, 9000, 100, MIN_RTT_MS, CWND, nowMs), true);
 });
 
 test('a delay that goes away resumes slow start', () => {
@@ -83,9 +84,9 @@ test('a delay that goes away resumes slow start', () => {
 
 test('the eighth sample of a round decides', () => {
   const h = afterFirstRound(80);
-  for (let i = 0; i < 7; i++) h.onAck(1000, 9000, 200, MIN_RTT_MS, nowMs);
+  for (let i = 0; i < 7; i++) h.onAck(1000, 9000, 200, MIN_RTT_MS, CWND, nowMs);
   assert.equal(h.growthDivisor, 1);
-  h.onAck(1000, 9000, 200, MIN_RTT_MS, nowMs);
+  h.onAck(1000, 9000, 200, MIN_RTT_MS, CWND, nowMs);
   assert.equal(h.growthDivisor, 4);
 });
 
@@ -95,6 +96,15 @@ test('acknowledgements in one train for longer than half of the round trip end s
   assert.equal(round(h, 80, 10, 2), false);
   assert.equal(round(h, 80, 20, 2), false);
   assert.equal(round(h, 80, 42, 2), true);
+});
+
+test('a window of less than 16 segments goes on whatever the train', () => {
+  const h = afterFirstRound(80);
+  nowMs += 100;
+  for (let i = 0; i < 42; i++) {
+    assert.equal(h.onAck(10, 9990, 80, MIN_RTT_MS, 15, nowMs), false);
+    nowMs += 2;
+  }
 });
 
 test('a pause ends a train', () => {
@@ -107,7 +117,7 @@ test('a round begins with its first acknowledgement, not with the last of the ro
   const h = afterFirstRound(80);
   nowMs += 100;
   for (let i = 0; i < 40; i++) {
-    assert.equal(h.onAck(500, 9500, 80, MIN_RTT_MS, nowMs), false, `acknowledgement ${i}`);
+    assert.equal(h.onAck(500, 9500, 80, MIN_RTT_MS, CWND, nowMs), false, `acknowledgement ${i}`);
     nowMs += 2;
   }
 });

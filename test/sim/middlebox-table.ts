@@ -160,7 +160,7 @@ const HEAD: readonly string[] = [
   'The column of this stack with itself is made by `node dist/test/sim/middlebox-table.js --write`, which writes this file, from',
   'runs in virtual time: each row with one path and with two, on either, in each direction and both at once.',
   '',
-  'There a cell passes when it is over at most 2 s after plain TCP through the same box is, no byte is wrong or comes twice that a',
+  'There a cell passes when it is over at most 2 s (row 10: 3 s) after plain TCP through the same box is, no byte is wrong or comes twice that a',
   'checksum could have caught, and both ends agree on the end of the stream, or both get an error. Time is beside plain TCP',
   'through the same box: the median of the cells, and the slowest; two paths can be quicker than one.',
   '',
