@@ -181,6 +181,11 @@ export class Connection implements MultipathOwner, HeapItem {
     this.host.touch(this);
   }
 
+  /** No more reads: with no more writes either, data that still comes resets plain TCP, as in Linux. */
+  shutdownRead(): void {
+    if (this.multipathSide === null) (this.stream as PlainStream).readsNoMore = true;
+  }
+
   /** The application lets go: queued data is still delivered, nothing more is read. */
   close(now: number): void {
     this.stream.close(now);

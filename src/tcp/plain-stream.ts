@@ -16,7 +16,7 @@ import {
 } from './output.ts';
 import type { ReceiveBuffer } from './receive-buffer.ts';
 import type { SendBuffer } from './send-buffer.ts';
-import { isSynchronized, State } from './state.ts';
+import { isSynchronized, maySend, State } from './state.ts';
 import type { Tcb } from './tcb.ts';
 import { expireTimers } from './timers.ts';
 
@@ -40,6 +40,8 @@ export class PlainStream implements ByteStream, Extension {
   private readonly receiveShift: number;
   private peerFinished = false;
   private released = false;
+  /** The application has said that it reads no more (SHUT_RD). */
+  readsNoMore: boolean = false;
   wantsRoom: boolean = false;
 
   constructor(options: PlainStreamOptions) {
@@ -213,6 +215,17 @@ export class PlainStream implements ByteStream, Extension {
       // RFC 9293 §3.10.7.4 and RFC 1122 §4.2.2.13: data for nobody is answered with a reset.
       this.tcb.env.counters.TCPAbortOnData++;
       this.abort(now);
+      return;
+    }
+    if (this.readsNoMore && !maySend(this.tcb.state)) {
+      // RFC 1122 §4.2.2.13: both directions were shut down here, and the peer learns that its data is lost.
+      this.tcb.env.counters.TCPAbortOnData++;
+      this.tcb.abort();
+      this.discard();
+      this.owner.streamClosed({
+        code: 'ECONNRESET',
+        text: 'data arrived after both directions were shut down',
+      });
       return;
     }
     const before = this.receiveBuffer.next;

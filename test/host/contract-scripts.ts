@@ -319,4 +319,107 @@ export const SCRIPTS: Readonly<Record<string, string>> = {
     fifth socket -> ok
     fifth bind any:7001 -> ok
   `,
+  'shutdown of both directions': `
+    ${CONNECTED}
+    near shutdown RDWR -> ok
+    near poll -> IN+OUT+HUP+RDHUP
+    near recv 10 -> ""
+    near send text -> EPIPE
+    near peername -> 7000
+    far poll -> IN+OUT+RDHUP
+    far recv 10 -> ""
+    far send late -> 4
+    far poll -> IN+OUT+ERR+HUP+RDHUP / IN+OUT+RDHUP
+    far get SO_ERROR -> EPIPE / 0
+    near peername -> ENOTCONN / 7000
+    near get SO_ERROR -> ECONNRESET / 0
+  `,
+  'one direction, then the other': `
+    ${CONNECTED}
+    near shutdown RD -> ok
+    near shutdown WR -> ok
+    near shutdown RD -> ok
+    near poll -> IN+OUT+HUP+RDHUP
+    far poll -> IN+OUT+RDHUP
+    far close -> ok
+    near poll -> IN+OUT+HUP+RDHUP
+    near recv 10 -> ""
+  `,
+  'writing to who has closed': `
+    ${CONNECTED}
+    far close -> ok
+    near poll -> IN+OUT+RDHUP
+    near recv 10 -> ""
+    near send text -> 4
+    # RFC 9293 §3.10.7.4: data for nobody is answered with a reset; Linux's MPTCP drops it.
+    near poll -> IN+OUT+ERR+HUP+RDHUP / IN+OUT+RDHUP / IN+OUT+ERR+HUP+RDHUP
+    near send text -> EPIPE / 4 / EPIPE
+    near get SO_ERROR -> 0
+    near poll -> IN+OUT+HUP+RDHUP / IN+OUT+RDHUP / IN+OUT+HUP+RDHUP
+  `,
+  'SO_LINGER with a time delivers': `
+    ${CONNECTED}
+    far set SO_LINGER 1,1 -> ok
+    far send last -> 4
+    near poll -> IN+OUT
+    near recv 10 -> "last"
+    near shutdown WR -> ok
+    far poll -> IN+OUT+RDHUP
+    far close -> ok
+    near poll -> IN+OUT+HUP+RDHUP
+    near recv 10 -> ""
+  `,
+  'a full backlog': `
+    listener socket -> ok
+    listener bind server:7000 -> ok
+    listener listen 0 -> ok
+    near socket -> ok
+    near connect server:7000 -> EINPROGRESS
+    near poll -> OUT
+    near2 socket -> ok
+    near2 connect server:7000 -> EINPROGRESS
+    near2 poll -> 0
+    far accept listener -> ok
+    other accept listener -> EAGAIN
+  `,
+  'what a listener is set to, its connections are': `
+    listener socket -> ok
+    listener bind server:7000 -> ok
+    listener set SO_KEEPALIVE 1 -> ok
+    listener set TCP_NODELAY 1 -> ok
+    listener set TCP_KEEPIDLE 77 -> ok
+    listener set SO_LINGER 1,9 -> ok
+    listener set SO_RCVLOWAT 5 -> ok
+    listener set IP_TOS 16 -> ok
+    listener listen 5 -> ok
+    near socket -> ok
+    near connect server:7000 -> EINPROGRESS
+    near poll -> OUT
+    far accept listener -> ok
+    far get SO_KEEPALIVE -> 1
+    far get TCP_NODELAY -> 1
+    far get TCP_KEEPIDLE -> 77
+    far get SO_LINGER -> 1,9
+    far get SO_RCVLOWAT -> 5
+    far get IP_TOS -> 16
+    near send 1234 -> 4
+    far poll -> OUT
+    near send 5 -> 1
+    far poll -> IN+OUT
+    far recv 2 -> "12"
+  `,
+  'sending more than there is room for': `
+    ${LISTENING}
+    near socket -> ok
+    near set SO_SNDBUF 20000 -> ok
+    near connect server:7000 -> EINPROGRESS
+    near poll -> OUT
+    far accept listener -> ok
+    far set TCP_CORK 1 -> ok
+    far send held -> 4
+    near poll -> OUT
+    far set TCP_CORK 0 -> ok
+    near poll -> IN+OUT
+    near recv 10 -> "held"
+  `,
 };

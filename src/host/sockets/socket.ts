@@ -238,6 +238,7 @@ export class Socket extends BoundSocket {
     }
     if (this.phase === Phase.CONNECTING) this.phase = Phase.CONNECTED;
     this.shut |= bits;
+    if ((bits & RCV_SHUTDOWN) !== 0) connection.shutdownRead();
     if ((bits & SEND_SHUTDOWN) !== 0) connection.shutdown(now);
     return 0;
   }
