@@ -75,6 +75,8 @@ export class KernelSocket extends NetSocket implements WatchClient {
   #watch: KernelWatch | undefined;
   #paths: KernelPaths | undefined;
   readonly #unhonoured: Unhonoured[] = [];
+  /** The paths of `connect`. */
+  #asked: readonly PathOption[] = [];
   #keepAlive: readonly [on: boolean, idleMs: number] | undefined;
   #typeOfService: number | undefined;
 
@@ -100,6 +102,7 @@ export class KernelSocket extends NetSocket implements WatchClient {
     if (this.destroyed) return this;
     this.#setConnecting(true);
     this.#required = options.require ?? false;
+    this.#asked = options.paths ?? [];
     this.#multipathAsked = options.multipath ?? true;
     if (options.signal !== undefined) addAbortSignal(options.signal, this);
     if (options.timeout !== undefined) this.setTimeout(options.timeout);
@@ -372,7 +375,8 @@ export class KernelSocket extends NetSocket implements WatchClient {
   #beginWatch(accepted: boolean): KernelWatch {
     const options = { accepted, multipath: this.#multipathAsked, reason: this.#reason };
     const ends = () => endsOf(this);
-    const nameOf = (address: string) => this.#paths?.nameOf(address);
+    const nameOf = (address: string) =>
+      this.#paths?.nameOf(address) ?? this.#asked.find(({ local }) => local === address)?.name;
     const watch = new KernelWatch({ ...options, ends, nameOf, fd: this.#handle.fd }, this);
     this.#watch = watch;
     watch.start();

@@ -170,15 +170,15 @@ export class KernelWatch {
     if (known === undefined) {
       const id = subflow.number === undefined ? this.#nextId++ : subflow.number - 1;
       const device = deviceOf(subflow.local.address);
-      const name = this.#options.nameOf?.(subflow.local.address) ?? device;
-      known = { id, name, interfaceIndex: interfaceIndexOf(device) };
+      known = { id, name: device, interfaceIndex: interfaceIndexOf(device) };
       this.#seen.set(key, known);
     }
     const { local, remote, tcp } = subflow;
     // The first subflow of a connection without others is no backup, whatever it was told.
     const backup = known.id > 0 && isBackup(subflow, known.interfaceIndex);
+    const name = this.#options.nameOf?.(local.address) ?? known.name;
     known.last = {
-      ...{ id: known.id, name: known.name, local, remote, state: stateOf(tcp), backup },
+      ...{ id: known.id, name, local, remote, state: stateOf(tcp), backup },
       ...{ rttMs: tcp.rttMs, cwndBytes: tcp.cwndSegments * tcp.mssBytes },
       ...{ bytesSent: tcp.bytesSent, bytesReceived: tcp.bytesReceived, bytesReinjected: null },
     };

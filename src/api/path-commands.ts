@@ -60,8 +60,13 @@ class EndpointCommands implements PathCommands {
 
   takeAway({ number, local }: KernelSubflow): void {
     const endpoints = sharedEndpoints();
-    if (number === 1) endpoints.manager.removeFirst(local);
-    else endpoints.withdraw(local.address);
+    if (number !== 1) {
+      endpoints.withdraw(local.address);
+      return;
+    }
+    endpoints.manager.removeFirst(local);
+    // The first REMOVE_ADDR may have left by the very subflow that is dead; now it cannot.
+    endpoints.manager.removeFirst(local);
   }
 
   setBackup({ local }: KernelSubflow, backup: boolean): void {
@@ -224,6 +229,12 @@ class OwnCommands implements PathCommands {
     this.#manager.withdraw(this.#token, id);
     this.#ids.delete(local.address);
     this.#manager.destroySubflow(this.#token, local, remote);
+    try {
+      // The first REMOVE_ADDR may have left by the very subflow that is dead; now it cannot.
+      this.#manager.withdraw(this.#token, id);
+    } catch {
+      // The kernel has forgotten the identifier.
+    }
   }
 
   setBackup({ local, remote }: KernelSubflow, backup: boolean): void {

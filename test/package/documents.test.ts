@@ -19,6 +19,7 @@ import { fileURLToPath } from 'node:url';
 import { ERRORS } from '../../src/api/index.ts';
 import { DEFAULT_CONFIG } from '../../src/host/config.ts';
 import { FALLBACK_CAUSES } from '../../src/mptcp/index.ts';
+import { skip as noNamespaces } from '../interop/netns.ts';
 
 const root: string = fileURLToPath(new URL('../../../', import.meta.url));
 const documents: string[] = [
@@ -147,6 +148,15 @@ describe('examples', () => {
     assert.match(stdout, /path "second" is in use\n/);
     assert.match(stdout, /path "first" is gone, it sent \d+ bytes\n/);
     assert.match(stdout, /received 20000000 bytes, intact\n/);
+    assert.equal(status, 0);
+  });
+
+  test('kernel-handover.mjs', { skip: noNamespaces }, () => {
+    const { status, stdout, stderr } = runExample('examples/kernel-handover.mjs');
+    assert.doesNotMatch(stderr, /Error/);
+    assert.match(stdout, /^wifi is in use\nlte is in use, as a backup\nwifi is not in use any more\n/);
+    assert.match(stdout, /the longest answer took \d+ ms/);
+    assert.doesNotMatch(stdout, /not done/);
     assert.equal(status, 0);
   });
 
