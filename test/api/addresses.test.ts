@@ -127,3 +127,22 @@ test('RFC 8305 §4: families take turns, beginning with that of the first addres
     ['2001:db8::1', '192.0.2.1', '2001:db8::2', '2001:db8::3'],
   );
 });
+
+test('handover: what is not first is a backup, whichever is first, and whatever appears later', () => {
+  const plan = new PathPlan(undefined, { address: '203.0.113.1', port: 443 }, { handover: true });
+  const paths = plan.paths(MACHINE);
+  const ends = (first: number) =>
+    plan.beginningWith(paths[first], paths).map(({ address, backup }) => [address, backup]);
+  assert.deepEqual(ends(0), [
+    ['192.0.2.10', false],
+    ['198.51.100.7', true],
+  ]);
+  assert.deepEqual(ends(1), [
+    ['198.51.100.7', false],
+    ['192.0.2.10', true],
+  ]);
+  assert.deepEqual(
+    plan.pathsOver(MACHINE[2], MACHINE).map(({ backup }) => backup),
+    [true],
+  );
+});

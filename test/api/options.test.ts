@@ -28,6 +28,13 @@ const BAD_CONNECTS: readonly Bad[] = [
     ['paths[1].backup', '1', 'true or false'],
     [{ port: 9, paths: [{ local: 'lo' }, { local: 'lo', backup: 1 }] }],
   ],
+  ['service bulk', 'ERR_INVALID_ARG_VALUE', ['service', 'bulk', 'handover'], [{ port: 9, service: 'bulk' }]],
+  [
+    'service redundant',
+    'ERR_INVALID_ARG_VALUE',
+    ['redundant', 'neither stack', 'aggregate'],
+    [{ port: 9, service: 'redundant' }],
+  ],
   ['path cost', 'ERR_OUT_OF_RANGE', ['cost', '-2'], [{ port: 9, paths: [{ local: 'lo', cost: -2 }] }]],
   [
     'path remote port',
