@@ -166,7 +166,7 @@ export class Application {
   private act(connection: Connection, nowMs: number): void {
     this.read(connection, nowMs);
     if (this.closed) return;
-    if (this.connected) this.write(connection, nowMs);
+    if (this.connected || connection.isDeferred) this.write(connection, nowMs);
     const mayFinish = this.connected || this.plan.finish === 'abort';
     if (mayFinish && !this.released) this.finish(connection, nowMs);
   }

@@ -113,6 +113,7 @@ function drawHost(random: RandomStream, traits: Traits, name: string): HostPlan 
   const ecn = random.fork(`ecn ${name}`);
   if (traits.marks && chance(ecn, 0.8)) config.ecn = pick(ecn, ['on', 'on', 'off']);
   drawOptions(random.fork(`options ${name}`), config);
+  drawFastOpen(random.fork(`fast open ${name}`), config);
   // A chain of lost retransmissions long enough for the timeout is likely where every tenth packet is lost.
   if (traits.loss || traits.bursts || traits.corrupt) config.dataTimeoutMs = 900_000;
   return {
@@ -125,6 +126,15 @@ function drawHost(random: RandomStream, traits: Traits, name: string): HostPlan 
     timerLatenessMs: chance(random, 0.5) ? between(random, 0.1, 4) : 0,
     inboxBytes: traits.freezes ? Math.round(logBetween(random, 100_000, 8e6)) : 16 << 20,
   };
+}
+
+/** Data in SYNs, mostly without cookies, for a world is too short to fetch one often. */
+function drawFastOpen(random: RandomStream, config: Partial<Config>): void {
+  if (chance(random, 0.7)) return;
+  config.fastOpen = chance(random, 0.8) ? 0x207 : 0x3;
+  if (chance(random, 0.3)) config.earlyAnswer = true;
+  // A plain SYN beside one with data asks for the same twice, of two connections.
+  config.plainSynMs = 0;
 }
 
 /** What an application or an administrator may set and a peer may meet. */

@@ -255,7 +255,7 @@ export class World {
       address: server.plan.interfaces[place].address,
       ...port,
     }));
-    const options = { port: plan.port, multipath: plan.serverMultipath };
+    const options = { port: plan.port, multipath: plan.serverMultipath, fastOpen: FAST_OPEN_QUEUE };
     this.listeners.set(key, server.host.listen(advertise.length > 0 ? { ...options, advertise } : options));
   }
 
@@ -345,11 +345,16 @@ export class World {
         paths,
         multipath: plan.multipath,
         checksum: plan.checksum,
+        fastOpen: (driver.plan.config.fastOpen ?? 1) > 1,
       },
       nowMs,
     );
     run.openedMs = nowMs;
     run.client.attach(connection, nowMs);
+    if (connection.isDeferred) {
+      run.client.wake(nowMs);
+      connection.begin(nowMs);
+    }
     this.watch.opened(run, nowMs);
     if (plan.clientApplication.finish === 'abort') this.queue.schedule(nowMs, EventKind.WAKE, run.index, 0);
     driver.requestTurn(0);
@@ -463,6 +468,8 @@ function longestMs(link: LinkPlan): number {
 }
 
 const CHECK_INTERVAL_MS = 1_000;
+/** Connections of a listener before their third ACKs; `config.fastOpen` says whether there are any. */
+const FAST_OPEN_QUEUE = 16;
 const MAX_TURNS_AT_INSTANT = 100_000;
 const FIRST_EXTERNAL_PORT = 20_000;
 const UNBOUNDED_QUEUE_BYTES = 8 << 20;

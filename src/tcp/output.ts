@@ -194,7 +194,9 @@ function transmitSyn(tcb: Tcb, out: Uint8Array, offset: number, now: number): nu
   let early = 0;
   if (synAck) fillSynAck(tcb, segment);
   else early = fillSyn(tcb, segment, now);
-  if (synAck && tcb.passive && overAmplified(tcb, headerLength(segment))) return 0;
+  // With Fast Open the address has proved itself by its cookie, or nobody asks it to.
+  const unproved = synAck && tcb.passive && !isEarly(tcb);
+  if (unproved && overAmplified(tcb, headerLength(segment))) return 0;
   if (tcb.synTransmissions > 0) tcb.env.counters.TCPSynRetrans++;
   tcb.synTransmissions++;
   tcb.synSentMs = now;
@@ -349,7 +351,9 @@ function emit(tcb: Tcb, out: Uint8Array, offset: number, ssn: number, length: nu
   if (!tcb.networkInterface.checksumOffload) writeChecksum(out, offset, header + length);
   env.counters.OutSegs++;
   env.shared.transmitInterface = tcb.networkInterface.id;
-  env.shared.transmitSegmentSize = Math.max(1, tcb.mss - optionsLength(segment));
+  // A SYN is never cut: before the answer `mss` is unknown, and its data was measured (tcp/fast-open).
+  const whole = (segment.flags & Flag.SYN) !== 0 ? length : 1;
+  env.shared.transmitSegmentSize = Math.max(whole, tcb.mss - optionsLength(segment));
   tcb.packetBytesOut += header + length;
   tcb.segmentsSent++;
   tcb.lastSentMs = now;

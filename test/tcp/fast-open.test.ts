@@ -71,6 +71,118 @@ test('data of a SYN that the SYN/ACK acknowledges is not sent again', () => {
   assert.deepEqual(brief(peer.write(100)), [['A', 501, 1, 100]]);
 });
 
+test('a SYN is one packet, however long its data', () => {
+  const peer = synWithData(3000);
+  const syn = peer.log.at(-1);
+  // 1,460 less all options there can be.
+  assert.equal(syn?.length, 1420);
+  assert.ok(syn.segmentSize >= 1420);
+});
+
+test('a repeated SYN carries neither option nor data, and its answer may acknowledge the data of the first', () => {
+  const peer = synWithData(500);
+  const [again] = peer.wait(1000);
+  assert.deepEqual(brief([again]), [['S', 0, 0, 0]]);
+  assert.equal(again.fastOpen, null);
+  assert.deepEqual(brief(peer.arrives({ flags: 'SA', ack: 501, ...synOptions({}) })), [['A', 501, 1, 0]]);
+});
+
+test('two SYNs with data that are lost in a row: the next connection does not try for a while', () => {
+  const peer = withCookie();
+  for (let i = 0; i < 2; i++) {
+    peer.connect({ fastOpen: true });
+    peer.write(100);
+    peer.wait(1000);
+    peer.arrives({ flags: 'SA', ack: 1, ...synOptions({}) });
+    peer.connection.abort(peer.now);
+    peer.sent();
+    peer.seq = peer.ack = 0;
+  }
+  const [syn] = peer.connect({ fastOpen: true });
+  assert.equal(syn?.fastOpen, null, 'no option');
+  assert.equal(syn.length, 0);
+  peer.connection.abort(peer.now);
+  peer.sent();
+  peer.wait(241_000);
+  assert.deepEqual(peer.connect({ fastOpen: true }), [], 'after 60 s · 2²');
+});
+
+test('the third timeout in a row pauses Fast Open for all servers, as long as configured', () => {
+  const peer = synWithData(100, { config: { fastOpenBlackholeMs: 10_000 } });
+  peer.wait(7_000);
+  assert.equal(peer.counters.TCPFastOpenBlackhole, 1);
+  peer.connection.abort(peer.now);
+  peer.sent();
+  peer.seq = peer.ack = 0;
+  const [syn] = peer.connect({ fastOpen: true });
+  assert.equal(syn?.fastOpen, null);
+  peer.connection.abort(peer.now);
+  peer.sent();
+  peer.wait(10_000);
+  assert.deepEqual(peer.connect({ fastOpen: true }), []);
+});
+
+test('the cookie of the key before is good, and a new one comes with the answer; another is refused', () => {
+  const peer = server();
+  const cookie = granted(peer);
+  const { listener } = peer;
+  assert.ok(listener);
+  const other = '0'.repeat(8);
+  const newer = `${other}-${other}-${other}-${other}`;
+  listener.config = { ...listener.config, fastOpenKey: `${newer},${KEY}` };
+  const options = { flags: 'S', ...synOptions({}), fastOpen: cookie, length: 10 };
+  const [answer] = peer.arrives({ ...options, port: 40_001, seq: 0 });
+  assert.equal(answer?.ack, 11);
+  assert.match(answer.fastOpen ?? '', /^[0-9a-f]{16}$/);
+  assert.notEqual(answer.fastOpen, cookie);
+  assert.equal(peer.counters.TCPFastOpenPassiveAltKey, 1);
+  listener.config = { ...listener.config, fastOpenKey: newer };
+  const [refused] = peer.arrives({ ...options, port: 40_002, seq: 0 });
+  assert.equal(refused?.ack, 1, 'the data is not taken');
+  assert.equal(refused.fastOpen, answer.fastOpen);
+  assert.equal(peer.counters.TCPFastOpenPassiveFail, 1);
+});
+
+test('the SYN/ACK is repeated however much the server has answered already', () => {
+  const peer = server();
+  const cookie = granted(peer);
+  peer.arrives({ flags: 'S', ...synOptions({}), fastOpen: cookie, length: 100 });
+  peer.accept();
+  const early = peer.write(10_000).reduce((sum, packet) => sum + packet.length, 0);
+  assert.equal(early, 10_000);
+  const mine = (packet: { dstPort: number }): boolean => packet.dstPort === peer.port;
+  assert.deepEqual(brief(peer.wait(1000).filter(mine)), [['SA', 0, 101, 0]]);
+  peer.arrives({ ack: 1 });
+  assert.equal(peer.state, 'ESTABLISHED');
+  assert.equal(
+    peer.wait(3000).filter(mine)[0]?.seq,
+    1,
+    'what was in flight is in the care of the usual timer',
+  );
+});
+
+test('the queue: beyond it a SYN is one like any other; a reset one counts for a minute more', () => {
+  const peer = server({ fastOpen: 1 });
+  const cookie = granted(peer);
+  const syn = { flags: 'S', ...synOptions({}), fastOpen: cookie, length: 10, seq: 0 };
+  assert.equal(peer.arrives({ ...syn, port: 40_001 })[0]?.ack, 11);
+  assert.equal(peer.arrives({ ...syn, port: 40_002 })[0]?.ack, 1);
+  assert.equal(peer.counters.TCPFastOpenListenOverflow, 1);
+  peer.arrives({ flags: 'R', seq: 11, port: 40_001 });
+  assert.equal(peer.listener?.accept()?.error, 'ECONNRESET');
+  assert.equal(peer.arrives({ ...syn, port: 40_003 })[0]?.ack, 1);
+  peer.wait(60_001);
+  assert.equal(peer.arrives({ ...syn, port: 40_004 })[0]?.ack, 11);
+});
+
+test('without bit 2 of the configuration, or without a queue, nothing is granted and nothing taken', () => {
+  for (const options of [{ config: { fastOpen: 1 } }, { fastOpen: 0 }]) {
+    const peer = server(options);
+    const [synAck] = peer.arrives({ flags: 'S', ...synOptions({}), fastOpen: '', length: 10 });
+    assert.deepEqual([synAck?.ack, synAck?.fastOpen], [1, null]);
+  }
+});
+
 test('what the SYN/ACK does not acknowledge is sent after it', () => {
   for (const acked of [0, 200]) {
     const peer = synWithData(500);
