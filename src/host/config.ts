@@ -52,6 +52,24 @@ export const DEFAULT_CONFIG: Config = {
   fastOpenBlackholeMs: 0,
 };
 
+/**
+ * Every setting as Linux has it where ours is another on purpose: for who compares with Linux packet by
+ * packet. The reasons are in docs/api/sysctls.md and in the comments of the defaults.
+ */
+export const LINUX_CONFIG: Partial<Config> = {
+  // A window of 64 KiB of a buffer of 128 KiB, and what it may grow to (tcp_rmem).
+  receiveBufferInitialBytes: 65_536,
+  receiveBufferBytes: 6_291_456,
+  sendBufferInitialBytes: 16_384,
+  maxReceiveBufferBytes: 212_992,
+  maxSendBufferBytes: 212_992,
+  // tcp_retries2: 15 timeouts from 200 ms on.
+  dataTimeoutMs: 924_600,
+  // No plain SYN beside one that is not answered.
+  plainSynMs: 0,
+  firstDataAck: false,
+};
+
 /** Defaults with `overrides` laid over them; unknown keys and impossible values are refused by name. */
 export function mergeConfig(base: Config, overrides: Partial<Config> | undefined): Config {
   if (overrides === undefined) return base;

@@ -18,7 +18,7 @@ export type {
   SubflowInfo,
 } from '../mptcp/index.ts';
 export { type CounterName, type Entropy, Ready } from '../tcp/index.ts';
-export { type Config, DEFAULT_CONFIG } from './config.ts';
+export { type Config, DEFAULT_CONFIG, LINUX_CONFIG } from './config.ts';
 export { Connection, type Endpoint } from './connection.ts';
 export { HostError } from './errors.ts';
 export { FastOpenBit } from './fast-open.ts';

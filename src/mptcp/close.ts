@@ -5,6 +5,7 @@
 import { type CloseReason, State } from '../tcp/index.ts';
 import { Flag, type Segment } from '../wire/index.ts';
 import type { MultipathConnection } from './connection.ts';
+import { ResetReason } from './reset-reason.ts';
 import type { Subflow } from './subflow.ts';
 import { drop } from './subflow-life.ts';
 
@@ -86,10 +87,14 @@ export function fastcloseReceived(subflow: Subflow, segment: Segment): boolean {
   if (segment.fastcloseKeyHi !== key.hi || segment.fastcloseKeyLo !== key.lo) return false;
   connection.env.counters.MPFastcloseRx++;
   connection.fastclose = null;
+  // Who names our key has it.
+  connection.confirmed = true;
   const byReset = (segment.flags & Flag.RST) !== 0;
   for (const other of [...connection.subflows]) {
     // The subflow whose RST is being processed is ended by tcp/input itself.
     if (byReset && other === subflow) continue;
+    // As Linux answers: each with MP_TCPRST and no particular reason.
+    other.resetReason = ResetReason.UNSPECIFIED;
     other.tcb.abort();
     drop(connection, other);
   }

@@ -46,6 +46,11 @@ export interface MptcpConfig extends TcpConfig {
    * (Linux: net.mptcp.blackhole_timeout).
    */
   blackholeTimeoutMs: number;
+  /**
+   * A server that has no data yet acknowledges the handshake with a DSS, so that its client may join at once;
+   * Linux does not.
+   */
+  firstDataAck: boolean;
   /** Mappings carry 32 bits of the data sequence number, as iOS's do; Linux always sends 64. */
   shortSequence: boolean;
   /**
@@ -74,6 +79,7 @@ export const MPTCP_DEFAULTS: MptcpConfig = {
   maxMappings: 8_192,
   plainSynMs: 400,
   blackholeTimeoutMs: 3_600_000,
+  firstDataAck: false,
   shortSequence: false,
   // DEVIATION (RFC 8684 §B.3, Figure 19: the listener answers at once): see above.
   earlyAnswer: false,

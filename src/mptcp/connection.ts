@@ -11,6 +11,7 @@ import {
   type CloseReason,
   type Environment,
   expireTimers,
+  holdAfter,
   isEarly,
   newBuffers,
   type PlainStream,
@@ -32,12 +33,12 @@ import type { Endpoints } from './paths/endpoints.ts';
 import { Managed } from './paths/managed.ts';
 import { PathManager } from './paths/path-manager.ts';
 import { RACE_FLOW, type SynRace } from './race.ts';
-import { tuneReceiveBuffer } from './receive.ts';
+import { bytesRead } from './receive.ts';
 import { LowestRtt } from './scheduler/lowest-rtt.ts';
 import type { Scheduler } from './scheduler/scheduler.ts';
 import { releaseSent, transmitConnection } from './send.ts';
 import { announce, Signals } from './signals.ts';
-import { Stage, type Subflow } from './subflow.ts';
+import type { Subflow } from './subflow.ts';
 import {
   applyKeepAlive,
   countEstablished,
@@ -98,7 +99,7 @@ export class MultipathConnection implements ByteStream {
   rcvDataFin = -1;
   isPeerFinished = false;
   /** The peer writes 64-bit DSNs, so DATA_ACKs must have 64 bits too (RFC 8684 §3.3.2). */
-  peerUses64 = true;
+  peerUses64 = false;
 
   // Subflows.
   readonly subflows: Subflow[] = [];
@@ -218,11 +219,7 @@ export class MultipathConnection implements ByteStream {
 
   read(into: Uint8Array, offset: number, length: number, now: number): number {
     const taken = this.receiveBuffer.read(into, offset, length);
-    if (taken > 0) tuneReceiveBuffer(this, now);
-    if (taken > 0 && this.receiveBuffer.shouldUpdateWindow(1448)) {
-      // The window is the connection's: tell it on every subflow that is alive (RFC 8684 §3.3.4).
-      for (const subflow of this.subflows) if (subflow.stage === Stage.ACTIVE) subflow.tcb.ackPending = true;
-    }
+    if (taken > 0) bytesRead(this, now);
     return taken;
   }
 
@@ -304,11 +301,15 @@ export class MultipathConnection implements ByteStream {
 
   setNoDelay(on: boolean): void {
     this.noDelay = on;
-    for (const subflow of this.subflows) subflow.tcb.noDelay = on;
+    const release = on && this.sendBuffer.end > this.dataNxt;
+    for (const { tcb } of this.subflows) {
+      tcb.noDelay = on;
+      if (release) tcb.releaseHeld = true;
+    }
   }
 
   setHold(bit: number, on: boolean): void {
-    this.hold = on ? this.hold | bit : this.hold & ~bit;
+    this.hold = holdAfter(this.hold, bit, on);
     for (const subflow of this.subflows) subflow.tcb.hold = this.hold;
   }
 
@@ -372,8 +373,7 @@ export class MultipathConnection implements ByteStream {
 
   /**
    * The third ACK, or what takes its place, is still to carry the keys. A DATA_FIN without data does not fit
-   * beside
-   * them: it follows at once, and both are repeated, for either may have been lost.
+   * beside them: it follows at once, and both are repeated, for either may have been lost.
    */
   get keysDue(): boolean {
     return this.client && !this.confirmed && (!this.dataFinDue || !this.keysSent);
@@ -386,7 +386,6 @@ export class MultipathConnection implements ByteStream {
     return this.env.config.earlyAnswer && this.subflows.length > 0 && isEarly(this.subflows[0].tcb);
   }
 
-  /** Unsent bytes wait for the peer's window alone. */
   get isWindowBlocked(): boolean {
     return this.sendBuffer.end > this.dataNxt && this.dataNxt >= this.sndRight;
   }

@@ -7,10 +7,14 @@ import { abortConnection } from './close.ts';
 import type { MultipathConnection } from './connection.ts';
 import { signalsVanished } from './fallback.ts';
 import { isCandid } from './plain-words.ts';
+import { maySignal } from './signals.ts';
 import { Stage } from './subflow.ts';
 
 /** Most bytes put up for reinjection by one timeout: what one mapping holds. */
 const REINJECT_BYTES = 65_534;
+
+/** Repetitions of an unanswered DATA_FIN until the FIN of TCP goes out as well. */
+const FIN_AFTER = 6;
 
 import { closeSubflows } from './subflow-life.ts';
 
@@ -99,8 +103,10 @@ export function startDataTimer(connection: MultipathConnection, now: number): vo
   for (const subflow of connection.subflows)
     if (subflow.isOpen) rtoMs = Math.max(rtoMs, subflow.tcb.rtt.rtoMs);
   if (rtoMs === 0) rtoMs = connection.env.config.rtoInitialMs;
-  connection.dataTimerMs =
-    now + Math.min(rtoMs * 2 ** connection.dataBackoff, connection.env.config.rtoMaxMs);
+  // The first repetition of a DATA_FIN alone does not slow down the next yet, as in Linux.
+  const isAlone = connection.dataUna >= connection.dataNxt;
+  const doublings = Math.max(0, connection.dataBackoff - (isAlone ? 1 : 0));
+  connection.dataTimerMs = now + Math.min(rtoMs * 2 ** doublings, connection.env.config.rtoMaxMs);
 }
 
 /** RFC 8684 §3.3.6: what the subflows have acknowledged and the connection has not is sent again. */
@@ -124,7 +130,7 @@ export function dataTimeout(connection: MultipathConnection, now: number): void 
     connection.keysSent = false;
     ackEverywhere(connection);
     // A middlebox may hide the DATA_FIN, or drop what carries it, but not a FIN.
-    if (connection.dataBackoff >= 2)
+    if (connection.dataBackoff >= FIN_AFTER)
       for (const s of connection.subflows) if (!connection.confirmed || isCandid(s)) s.tcb.shutdown();
   } else {
     return;
@@ -165,8 +171,12 @@ export function prepareAcks(connection: MultipathConnection, _now: number): void
     }
   }
   const due = connection.dataFinDue && connection.dataFinQueued;
+  // A DATA_FIN goes on every subflow, as in Linux: the one that seems best may be the one that is dead.
+  if (due)
+    for (const subflow of connection.subflows)
+      if (subflow.stage === Stage.ACTIVE) subflow.tcb.ackPending = true;
   // Asking for what cannot leave yet (see addSignal) would be asking for ever.
-  if (!due && !(connection.confirmed && connection.signals.pending)) return;
+  if (!due && !(maySignal(connection) && connection.signals.pending)) return;
   const subflow = connection.bestOpenSubflow();
   if (subflow !== null && subflow.stage === Stage.ACTIVE) subflow.tcb.ackPending = true;
 }

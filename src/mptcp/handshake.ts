@@ -10,7 +10,7 @@ import { joinHmac, keyFrom, sameBytes } from './keys.ts';
 import { optionsDropped } from './network-memory.ts';
 import { ResetReason } from './reset-reason.ts';
 import { type PlainCause, Stage, type Subflow } from './subflow.ts';
-import { subflowActive } from './subflow-life.ts';
+import { subflowActive, thirdAckDelay } from './subflow-life.ts';
 
 const VERSION = 1;
 
@@ -121,7 +121,7 @@ function capableConfirmed(subflow: Subflow, segment: Segment, now: number): bool
   const counters = connection.env.counters;
   const local = connection.localKey;
   const present = (segment.mp & Mp.CAPABLE) !== 0 && segment.capableLength >= 20;
-  if (!present) {
+  if (!present || segment.capableVersion !== VERSION || !validFlags(segment.capableFlags)) {
     // RFC 8684 §3.1: "If the third packet (the ACK) does not contain the MP_CAPABLE option, then the session
     // MUST fall back to operating as a regular, single-path TCP session."
     return fallBack(subflow, { cause: 'ack-without-option', seenBy: 'local' }, now);
@@ -134,9 +134,10 @@ function capableConfirmed(subflow: Subflow, segment: Segment, now: number): bool
   connection.remoteDeniesJoin = (segment.capableFlags & CapableFlag.NO_JOIN_TO_SOURCE) !== 0;
   connection.setRemoteKey(keyFrom(connection.env.entropy, segment.senderKeyHi, segment.senderKeyLo));
   connection.openWindow(1, segment.window << subflow.tcb.sndScale);
+  connection.managed?.work(now);
   // A client may join only once it has seen a DSS: where neither side has data yet, an acknowledgement is
   // one.
-  if (segment.payloadLength === 0) {
+  if (segment.payloadLength === 0 && (connection.env.config.firstDataAck || subflow.tcb.rcvNxt > 1)) {
     subflow.tcb.deadlines[Timer.DELAYED_ACK] = now + connection.env.config.delayedAckMs;
   }
   return true;
@@ -175,7 +176,7 @@ function joinAnswered(subflow: Subflow, segment: Segment, now: number): boolean 
   subflow.remoteBackup = segment.joinBackup;
   subflow.stage = Stage.PRE_ESTABLISHED;
   connection.everMultiple = true;
-  join.thirdAckMs = now + subflow.tcb.rtt.rtoMs;
+  join.thirdAckMs = now + thirdAckDelay(subflow);
   return true;
 }
 

@@ -49,7 +49,9 @@ export function processOptions(
   // RFC 8684 §3.2: the third ACK of a join "MUST trigger a regular TCP ACK in response", and so do its
   // repetitions.
   if ((mp & Mp.JOIN) !== 0) subflow.tcb.ackPending = true;
-  if ((mp & Mp.FASTCLOSE) !== 0 && fastcloseReceived(subflow, segment)) return false;
+  // What is old is answered (tcp/input), not believed.
+  const isOld = ssn + segment.payloadLength < subflow.tcb.rcvNxt;
+  if ((mp & Mp.FASTCLOSE) !== 0 && !isOld && fastcloseReceived(subflow, segment)) return false;
   if ((mp & Mp.FAIL) !== 0) return failReceived(subflow, segment, now);
   if ((mp & Mp.CAPABLE) !== 0 && !capableMapping(subflow, segment, ssn, now)) return false;
   if ((mp & Mp.DSS) !== 0) {
@@ -90,6 +92,8 @@ function capableMapping(subflow: Subflow, segment: Segment, ssn: number, now: nu
   arrived.ssn = arrived.dsn = 1 + subflow.earlyIn;
   arrived.length = segment.dataLength;
   arrived.checksum = segment.checksum;
+  // Its DSN is all of 64 bits, though unsaid.
+  subflow.connection.peerUses64 = true;
   return addMapping(subflow, arrived, segment, ssn, now);
 }
 
@@ -130,7 +134,7 @@ function mapping(subflow: Subflow, segment: Segment, ssn: number, now: number): 
   // subflow.
   if (segment.checksum >= 0 !== connection.checksum) return checksumMismatch(subflow, now);
   const wide = (flags & DssFlag.DSN_64) !== 0;
-  connection.peerUses64 = wide;
+  if (segment.payloadLength > 0) connection.peerUses64 = wide;
   const sequence = connection.remoteSequence;
   const dsn = wide
     ? sequence.from64(segment.dsnHi, segment.dsnLo)

@@ -8,7 +8,7 @@ import { mappingChecksum } from './checksum.ts';
 import type { MultipathConnection } from './connection.ts';
 import { dataFinSent } from './data-level.ts';
 import { capableFlags } from './handshake.ts';
-import { addSignal } from './signals.ts';
+import { addSignal, maySignal } from './signals.ts';
 import { Stage, type Subflow } from './subflow.ts';
 
 /** Options of a segment whose payload begins at `ssn`: its mapping, always the same one. */
@@ -59,10 +59,12 @@ export function ackOptions(subflow: Subflow, segment: Segment, now: number): voi
     segment.joinHmac.set(subflow.join.hmac.subarray(0, 20));
     return;
   }
+  const { tcb } = subflow;
+  const isRepeat = subflow.ackedDsn === connection.dataAckDsn && tcb.lastAckSent === tcb.rcvNxt;
   dataAck(subflow, segment);
   // A repeated DATA_FIN leaves no room beside it: signals go first, the DATA_FIN with the next
   // acknowledgement.
-  const signalling = connection.confirmed && (connection.signals.pending || subflow.prioPending);
+  const signalling = maySignal(connection) && (connection.signals.pending || subflow.prioPending);
   const signalFirst = connection.dataFinWasSent && signalling;
   if (connection.dataFinDue && !signalFirst) {
     // RFC 8684 §3.3.3: without data, subflow sequence number 0, length 1, checksum over the pseudo-header
@@ -80,7 +82,7 @@ export function ackOptions(subflow: Subflow, segment: Segment, now: number): voi
     dataFinSent(connection, now);
     return;
   }
-  addSignal(subflow, segment, now);
+  addSignal(subflow, segment, isRepeat, now);
 }
 
 function mappingFlags(connection: MultipathConnection): number {
@@ -112,7 +114,8 @@ export function hasRoom(segment: Segment, bytes: number): boolean {
 }
 
 /**
- * RFC 8684 §3.3.2: data received with a 64-bit DSN is acknowledged with 64 bits; otherwise as the peer does.
+ * RFC 8684 §3.3.2: data received with a 64-bit DSN is acknowledged with 64 bits; before any data 32 do, as in
+ * Linux.
  */
 export function dataAck(subflow: Subflow, segment: Segment): void {
   const connection = subflow.connection;
@@ -124,6 +127,7 @@ export function dataAck(subflow: Subflow, segment: Segment): void {
   subflow.acksOwed = 0;
   segment.dssFlags = DssFlag.DATA_ACK;
   const dsn = connection.dataAckDsn;
+  subflow.ackedDsn = dsn;
   segment.dataAckLo = connection.remoteSequence.wireLo(dsn);
   if (connection.peerUses64) {
     segment.dssFlags |= DssFlag.DATA_ACK_64;

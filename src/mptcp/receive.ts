@@ -10,7 +10,7 @@ import { dataForNobody, deliver } from './data-level.ts';
 import { checksumFailed, mappingMissing } from './fallback.ts';
 import { ResetReason } from './reset-reason.ts';
 import { Staging } from './staging.ts';
-import type { Subflow } from './subflow.ts';
+import { Stage, type Subflow } from './subflow.ts';
 
 /** New payload of a subflow, maybe beyond a hole, maybe seen before. */
 export function placePayload(
@@ -78,15 +78,21 @@ export function placeStaged(subflow: Subflow, from: number, to: number, now: num
   return true;
 }
 
-/** RFC 8684 §3.3.4: the buffer must bridge the slowest path, so its round trip is the measure. */
-export function tuneReceiveBuffer(connection: MultipathConnection, now: number): void {
+/** After a read. RFC 8684 §3.3.4: the buffer must bridge the slowest path, so its round trip counts. */
+export function bytesRead(connection: MultipathConnection, now: number): void {
   let rttMs = 0;
   let segmentBytes = 0;
+  let scale = 0;
   for (const { tcb } of connection.subflows) {
     rttMs = Math.max(rttMs, tcb.receiveRttMs);
     segmentBytes = Math.max(segmentBytes, tcb.rcvMss);
+    scale = Math.max(scale, tcb.rcvScale);
   }
-  connection.receiveBuffer.tune(rttMs, segmentBytes, now);
+  const { receiveBuffer } = connection;
+  receiveBuffer.tune(rttMs, segmentBytes, now);
+  // The window is the connection's: tell it on every subflow that is alive (RFC 8684 §3.3.4).
+  if (!receiveBuffer.shouldUpdateWindow(1448, scale)) return;
+  for (const { stage, tcb } of connection.subflows) if (stage === Stage.ACTIVE) tcb.ackPending = true;
 }
 
 /** Mappings wholly below both rcvNxt and what is staged are of no more use. */

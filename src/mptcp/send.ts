@@ -6,6 +6,7 @@
 import {
   armPersist,
   noteLimit,
+  State,
   segmentBytes,
   transmitAck,
   transmitControl,
@@ -36,6 +37,7 @@ export function transmitConnection(
     if (written > 0) return written;
   }
   for (let i = 0; i < subflows.length; i++) {
+    if (setsOut(subflows[i])) continue;
     const written = transmitControl(subflows[i].tcb, out, offset, now);
     if (written > 0) return written;
   }
@@ -53,12 +55,22 @@ export function transmitConnection(
     if (written === 0) written = transmitAnswer(subflows[i], out, offset, now);
     if (written > 0) return written;
   }
+  // Last, so that the echo of an address is on its way before the SYN that it asked for.
+  for (let i = 0; i < subflows.length; i++) {
+    const written = setsOut(subflows[i]) ? transmitControl(subflows[i].tcb, out, offset, now) : 0;
+    if (written > 0) return written;
+  }
   for (let i = 0; i < subflows.length; i++) {
     armPersist(subflows[i].tcb, now);
     watch(subflows[i], now);
   }
   keepForSlow(connection);
   return 0;
+}
+
+/** A subflow beside others that is about to send its SYN. */
+function setsOut({ tcb, initial }: Subflow): boolean {
+  return !initial && tcb.state === State.SYN_SENT;
 }
 
 function transmitLingering(subflow: Subflow, out: Uint8Array, offset: number, now: number): number {

@@ -45,6 +45,11 @@ export class Signals {
     return this.dueAnnouncement !== undefined;
   }
 
+  /** What goes next is an address: an echo, or one of ours. */
+  get addressNext(): boolean {
+    return this.echoes.length > 0 || this.dueAnnouncement !== undefined;
+  }
+
   /**
    * The next address to announce. RFC 8684 §3: an implementation "SHOULD NOT send more than two duplicate
    * ACKs in a row for the purposes of sending MPTCP options alone": so many wait for their echo at a time.
@@ -149,10 +154,18 @@ export function announce(connection: MultipathConnection, place: { address: stri
   if (id !== 0) connection.signals.announce({ id, family, words, port });
 }
 
-/** Adds the next signal of the connection to a pure ACK. */
-export function addSignal(subflow: Subflow, segment: Segment, now: number): void {
+/** Both ends have both keys: a server knows so from the third ACK, a client from what comes after it. */
+export function maySignal(connection: MultipathConnection): boolean {
+  return connection.confirmed || (!connection.client && connection.remoteKey !== null);
+}
+
+/**
+ * Adds the next signal of the connection to a pure ACK. An address goes alone, so that it must wait for an
+ * ACK that says nothing new (`isRepeat`): a middlebox that takes the option away leaves a bare duplicate.
+ */
+export function addSignal(subflow: Subflow, segment: Segment, isRepeat: boolean, now: number): void {
   const connection = subflow.connection;
-  if (!connection.confirmed) return;
+  if (!maySignal(connection)) return;
   if (subflow.prioPending) {
     segment.prioBackup = subflow.localBackup;
     if (fit(segment, Mp.PRIO)) {
@@ -162,7 +175,7 @@ export function addSignal(subflow: Subflow, segment: Segment, now: number): void
   }
   // What a silent path takes along may be lost.
   if (subflow.stage === Stage.SUSPECT && hasAlternative(subflow)) return;
-  connection.signals.put(connection, segment, now);
+  if (isRepeat || !connection.signals.addressNext) connection.signals.put(connection, segment, now);
 }
 
 /** RFC 8684 §3.3.8: the peer's wish for data sent to it on this subflow. */
@@ -196,6 +209,8 @@ export function addAddrReceived(subflow: Subflow, segment: Segment, now: number)
   }
   counters.AddAddr++;
   if (address.port !== 0) counters.PortAdd++;
+  // Its HMAC proves that the peer has both keys, as a DSS does.
+  connection.confirm(now);
   connection.signals.echo(address);
   // RFC 8684 §3.4.1: without a port, the one "already in use by the subflow on which the ADD_ADDR signal was
   // sent".
@@ -229,8 +244,7 @@ function putAddress(segment: Segment, address: Echo, echo: boolean): boolean {
   segment.addAddr2 = address.words[2];
   segment.addAddr3 = address.words[3];
   segment.addAddrPort = address.port;
-  if (fit(segment, Mp.ADD_ADDR)) return true;
-  // It does not fit beside DATA_ACK, as RFC 8684 §3.4.1 expects: alone, and without timestamps if need be.
+  // Alone, as Linux sends it, and without timestamps if need be (RFC 8684 §3.4.1).
   segment.mp = 0;
   segment.dssFlags = 0;
   if (!optionFits(segment, Mp.ADD_ADDR)) segment.hasTimestamps = false;

@@ -54,6 +54,13 @@ export function subflowActive(connection: MultipathConnection, subflow: Subflow,
   if (connection.isDone || connection.isFinished) closeSubflows(connection, now);
 }
 
+/** When a third ACK that is not answered is repeated: two round trips later, as in Linux, then doubling. */
+export function thirdAckDelay(subflow: Subflow): number {
+  const { rtt, env } = subflow.tcb;
+  const first = rtt.srttMs > 0 ? Math.max(2 * rtt.srttMs, env.config.rtoMinMs) : env.config.rtoInitialMs;
+  return first * 2 ** Math.max(0, (subflow.join?.thirdAcks ?? 0) - 1);
+}
+
 export function afterEstablished(connection: MultipathConnection, subflow: Subflow, now: number): void {
   const config = connection.env.config;
   subflow.tcb.timeWaitMs = config.subflowTimeWaitMs;
@@ -276,7 +283,7 @@ export function expireSubflow(connection: MultipathConnection, subflow: Subflow,
   if (join !== null && join.thirdAckMs <= now) {
     // RFC 8684 §3.2: "the packet MUST be retransmitted if connection ACK is not received".
     join.thirdAcks++;
-    join.thirdAckMs = now + subflow.tcb.rtt.rtoMs * 2 ** join.thirdAcks;
+    join.thirdAckMs = now + thirdAckDelay(subflow);
     subflow.tcb.ackPending = true;
     if (join.thirdAcks > connection.env.config.synRetries) {
       subflow.reset(

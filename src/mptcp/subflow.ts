@@ -68,8 +68,6 @@ export interface SubflowOptions {
 }
 
 export class Subflow implements Extension, Path {
-  /** A full DSS: 64-bit DATA_ACK and DSN, length, checksum. */
-  readonly dataOptionBytes: number = 28;
   readonly connection: MultipathConnection;
   readonly id: number;
   readonly name: string;
@@ -98,6 +96,8 @@ export class Subflow implements Extension, Path {
   /** When the newest mapping arrived with no unmapped bytes left beside it. */
   mappedMs: number = -Infinity;
   dataAckSeen = false;
+  /** The newest DATA_ACK that has left on it; the handshake acknowledges the first byte's place. */
+  ackedDsn = 1;
   /** A DATA_ACK of ours has left on it. */
   dataAckSent = false;
   /** Acknowledgements of data without any MPTCP option since the last DATA_ACK. */
@@ -220,6 +220,11 @@ export class Subflow implements Extension, Path {
   }
 
   // Extension
+
+  /** A DSS with a DSN of 64 bits, length, checksum, and a DATA_ACK as wide as the peer's numbers. */
+  get dataOptionBytes(): number {
+    return this.connection.peerUses64 ? 28 : 24;
+  }
 
   synOptions(segment: Segment, synAck: boolean, _now: number): void {
     synOptions(this, segment, synAck);

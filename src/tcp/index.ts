@@ -25,5 +25,5 @@ export { RangeSet } from './range-set.ts';
 export { newBuffers, ReceiveBuffer } from './receive-buffer.ts';
 export { SendBuffer } from './send-buffer.ts';
 export { isSynchronized, STATE_NAMES, State } from './state.ts';
-export { Hold, Recovery, Tcb, windowScaleFor } from './tcb.ts';
+export { Hold, holdAfter, Recovery, Tcb, windowScaleFor } from './tcb.ts';
 export { expireTimers, Timer } from './timers.ts';

@@ -12,7 +12,7 @@ import { isPaced, pace, pacedBytes } from './pacing.ts';
 import { addSack, hasReport } from './sack-report.ts';
 import { Sent } from './sent-queue.ts';
 import { maySend, State } from './state.ts';
-import { Recovery, type Tcb } from './tcb.ts';
+import { Hold, Recovery, type Tcb } from './tcb.ts';
 import {
   probeDelay,
   restartRetransmissionTimer,
@@ -93,14 +93,15 @@ export function segmentBytes(tcb: Tcb, available: number, tail: boolean, push: b
   }
   if (push || length % mss === 0) return length;
   // Corked, it waits even with nothing in flight, as Linux does: 200 ms at most (tcp/timers, PERSIST).
-  const held = tcb.hold !== 0 ? !tcb.windowOverride : !tcb.noDelay && tcb.sent.count > 0;
+  const isHeld = (tcb.hold & (Hold.CORK | Hold.MORE)) !== 0;
+  const held = isHeld ? !tcb.windowOverride && !tcb.releaseHeld : !tcb.noDelay && tcb.sent.count > 0;
   if (held) length -= length % mss;
   return length;
 }
 
 /**
  * Writes one segment of `length` new bytes, just assigned to sndNxt by the extension. `last`: nothing follows
- * for now, so it pushes, and the FIN may ride along.
+ * for now, so it pushes unless more was announced (MSG_MORE), and the FIN may ride along.
  */
 export function transmitData(
   tcb: Tcb,
@@ -112,8 +113,10 @@ export function transmitData(
 ): number {
   const ssn = tcb.sndNxt;
   let flags: number = Flag.ACK;
-  if (last) flags |= Flag.PSH;
-  tcb.sent.append(ssn, length, now, 0);
+  const pushes = last && ((tcb.hold & Hold.UNPUSHED) === 0 || tcb.windowOverride);
+  // Linux pushes each packet of several segments, too, so that the receiver hands it on as a whole.
+  if (pushes || length > tcb.payloadMss) flags |= Flag.PSH;
+  tcb.sent.append(ssn, length, now, pushes ? Sent.PUSH : 0);
   tcb.sndNxt += length;
   if (last && tcb.finQueued && maySend(tcb.state)) {
     flags |= Flag.FIN;
@@ -249,7 +252,8 @@ function resend(tcb: Tcb, i: number, most: number, out: Uint8Array, offset: numb
   tcb.env.counters[tcb.recovery === Recovery.LOSS ? 'TCPSlowStartRetrans' : 'TCPFastRetrans']++;
   tcb.bytesRetransmitted += length;
   if (tcb.recovery === Recovery.RECOVERY) tcb.prrSent += length;
-  prepare(tcb, Flag.ACK | (fin || rides ? Flag.FIN : 0) | (fin ? 0 : Flag.PSH), ssn, now);
+  const pushes = (sent.flags(i) & Sent.PUSH) !== 0 || length > tcb.payloadMss;
+  prepare(tcb, Flag.ACK | (fin || rides ? Flag.FIN : 0) | (pushes ? Flag.PSH : 0), ssn, now);
   if (length > 0) tcb.extension.dataOptions(tcb.env.out, ssn, length, now);
   else tcb.extension.ackOptions(tcb.env.out, now);
   const written = emit(tcb, out, offset, ssn, length, now);
@@ -301,7 +305,7 @@ function sentInFlight(tcb: Tcb, written: number, now: number): number {
     restartRetransmissionTimer(tcb, now);
   }
   tcb.deadlines[Timer.PERSIST] = Infinity;
-  tcb.windowOverride = false;
+  tcb.windowOverride = tcb.releaseHeld = false;
   scheduleLossProbe(tcb, now);
   return written;
 }

@@ -17,7 +17,7 @@ import {
 import type { ReceiveBuffer } from './receive-buffer.ts';
 import type { SendBuffer } from './send-buffer.ts';
 import { isSynchronized, maySend, State } from './state.ts';
-import type { Tcb } from './tcb.ts';
+import { holdAfter, type Tcb } from './tcb.ts';
 import { expireTimers } from './timers.ts';
 
 export interface PlainStreamOptions {
@@ -95,7 +95,8 @@ export class PlainStream implements ByteStream, Extension {
   read(into: Uint8Array, offset: number, length: number, now: number): number {
     const taken = this.receiveBuffer.read(into, offset, length);
     if (taken > 0) this.receiveBuffer.tune(this.tcb.receiveRttMs, this.tcb.rcvMss, now);
-    if (taken > 0 && this.receiveBuffer.shouldUpdateWindow(this.tcb.rcvMss)) this.tcb.ackPending = true;
+    const { rcvMss, rcvScale } = this.tcb;
+    if (taken > 0 && this.receiveBuffer.shouldUpdateWindow(rcvMss, rcvScale)) this.tcb.ackPending = true;
     return taken;
   }
 
@@ -160,10 +161,11 @@ export class PlainStream implements ByteStream, Extension {
 
   setNoDelay(on: boolean): void {
     this.tcb.noDelay = on;
+    if (on && this.unsentBytes() > 0) this.tcb.releaseHeld = true;
   }
 
   setHold(bit: number, on: boolean): void {
-    this.tcb.hold = on ? this.tcb.hold | bit : this.tcb.hold & ~bit;
+    this.tcb.hold = holdAfter(this.tcb.hold, bit, on);
   }
 
   setKeepAlive(on: boolean, idleMs: number, now: number): void {

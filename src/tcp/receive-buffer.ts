@@ -76,12 +76,16 @@ export class ReceiveBuffer {
     return field;
   }
 
-  /** True when reading has freed so much that the sender should be told without waiting for its data. */
-  shouldUpdateWindow(segmentBytes: number): boolean {
+  /**
+   * True when reading has freed so much that the sender should be told without waiting for its data. `scale`:
+   * more than 65,535 units cannot be offered.
+   */
+  shouldUpdateWindow(segmentBytes: number, scale: number): boolean {
     const offered = this.rightEdge - this.next;
-    if (offered >= this.limit / 2) return false;
-    const step = Math.min(this.limit / 2, Math.max(2 * segmentBytes, this.limit / 8));
-    return this.windowBytes - offered >= step;
+    const most = Math.min(this.limit, 65_535 * 2 ** scale);
+    if (offered >= most / 2) return false;
+    const step = Math.min(most / 2, Math.max(2 * segmentBytes, most / 8));
+    return Math.min(this.windowBytes, most) - offered >= step;
   }
 
   /**

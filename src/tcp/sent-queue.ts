@@ -12,6 +12,8 @@ export const Sent = {
   RETRANSMITTED: 4,
   /** The FIN: one number of sequence space without payload. */
   FIN: 8,
+  /** Ends with what was pushed. */
+  PUSH: 16,
 } as const;
 
 const INITIAL_CAPACITY = 16;
@@ -103,6 +105,7 @@ export class SentQueue {
     this.lengths[n] = this.lengths[k] - firstLength;
     this.times[n] = this.times[k];
     this.marks[n] = this.marks[k];
+    this.marks[k] &= ~Sent.PUSH;
     this.lengths[k] = firstLength;
     this.count++;
     if (this.isOut(this.marks[k])) this.retransmittedOut++;

@@ -17,8 +17,14 @@ import { EDGES, isSynchronized, STATE_NAMES, State } from './state.ts';
 import { TIMER_COUNT, Timer } from './timers.ts';
 import { Undo } from './undo.ts';
 
-/** Why a short segment is held back: TCP_CORK, MSG_MORE. */
-export const Hold = { CORK: 1, MORE: 2 } as const;
+/** Why a short segment is held back: TCP_CORK, MSG_MORE; and that the last write did not ask to push it. */
+export const Hold = { CORK: 1, MORE: 2, UNPUSHED: 4 } as const;
+
+/** The bits of Hold after a call that sets or clears one of them. */
+export function holdAfter(hold: number, bit: number, on: boolean): number {
+  const bits = bit === Hold.MORE ? Hold.MORE | Hold.UNPUSHED : bit;
+  return on ? hold | bits : hold & ~bits;
+}
 
 export const Recovery = { OPEN: 0, RECOVERY: 1, LOSS: 2 } as const;
 
@@ -93,6 +99,8 @@ export class Tcb {
   /** ssn of the last acknowledgement sent (RFC 7323 Last.ACK.sent). */
   lastAckSent = 0;
   noDelay = false;
+  /** TCP_NODELAY was set: what is held now goes out, whatever holds it. */
+  releaseHeld = false;
   /** Bits of Hold: a last, short segment waits for more, or for 200 ms. */
   hold = 0;
 
@@ -426,18 +434,13 @@ function isCounted(state: State): boolean {
 }
 
 /**
- * Window scale that lets the whole buffer be offered (RFC 7323 §2.3). Where one is needed at all it is as
- * coarse as does no harm: a middlebox that shrinks the field leaves the larger a window.
+ * Window scale that lets the whole buffer be offered, and twice as much (RFC 7323 §2.3; Linux:
+ * tcp_select_initial_window).
  */
 export function windowScaleFor(bufferBytes: number): number {
-  if (bufferBytes <= 65_535) return 0;
-  let scale = 0;
-  while (scale < 14 && bufferBytes / 2 ** (scale + 1) >= WINDOW_UNITS) scale++;
-  return scale;
+  return Math.max(0, Math.min(14, Math.floor(Math.log2(bufferBytes)) - 15));
 }
 
-/** A whole buffer is offered in at least so many units. */
-const WINDOW_UNITS = 4_096;
 const MIN_MSS = 88;
 /** Acknowledgements that leave at once when a connection is new (Linux: TCP_MAX_QUICKACKS). */
 const QUICK_ACKS = 16;

@@ -163,7 +163,8 @@ function infoOf(tcb: Tcb, socket: Socket, now: number): TcpInfo {
     tcpi_rcv_mss: tcb.rcvMss,
     tcpi_unacked: isSynSent ? 1 : segments(tcb.sndNxt - tcb.sndUna),
     tcpi_sacked: segments(sent.sackedBytes),
-    tcpi_lost: segments(sent.lostBytes),
+    // Linux counts what was sent again as lost until it is acknowledged.
+    tcpi_lost: segments(sent.lostBytes) + (tcb.recovery === Recovery.OPEN ? 0 : sent.retransmittedOut),
     tcpi_last_data_sent: tcb.lastDataMs < 0 ? 0 : Math.round(now - tcb.lastDataMs),
     tcpi_last_ack_recv: Math.round(now - tcb.lastReceivedMs),
     tcpi_pmtu: tcb.mss + (tcb.networkInterface.family === 6 ? 60 : 40),

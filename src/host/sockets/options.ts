@@ -82,11 +82,9 @@ const keepAlive: Option = flag('keepAlive', ({ settings, connection }, now) =>
 );
 
 /** Setting it sends what a cork holds back, as in Linux. */
-const noDelay: Option = flag('noDelay', ({ settings, connection }, now) => {
-  connection?.setNoDelay(settings.noDelay, now);
-  if (settings.noDelay) connection?.setHold(Hold.CORK, false);
-  if (settings.noDelay && settings.cork) connection?.setHold(Hold.CORK, true);
-});
+const noDelay: Option = flag('noDelay', ({ settings, connection }, now) =>
+  connection?.setNoDelay(settings.noDelay, now),
+);
 
 const cork: Option = flag('cork', ({ settings, connection }) =>
   connection?.setHold(Hold.CORK, settings.cork),

@@ -5,7 +5,7 @@
 import { isIpv4 } from '../../wire/index.ts';
 import type { MultipathConnection } from '../connection.ts';
 import type { PathOptions } from '../observation.ts';
-import { announce } from '../signals.ts';
+import { announce, maySignal } from '../signals.ts';
 import { closeSubflow } from '../subflow-life.ts';
 import type { EndpointEntry, Endpoints } from './endpoints.ts';
 
@@ -39,14 +39,14 @@ export class Managed {
   /** Uses what is there and is not used yet. */
   work(now: number): void {
     const { connection, endpoints } = this;
-    if (!connection.confirmed || connection.plain !== null || connection.isDone) return;
+    if (!maySignal(connection) || connection.plain !== null || connection.isDone) return;
     for (const entry of endpoints.list) {
       if (entry.signal && !this.announced.has(entry.id)) {
         this.announced.add(entry.id);
         announce(connection, entry);
       }
     }
-    for (const entry of endpoints.list) if (entry.subflow) this.open(entry, now);
+    if (connection.confirmed) for (const entry of endpoints.list) if (entry.subflow) this.open(entry, now);
     connection.paths.run(now);
     connection.owner.wake();
   }

@@ -1,0 +1,47 @@
+// Decides whether a packet that the stack sent is the one the script expects: header, then every option in its
+// place. Names that the script mentions first here are bound to what was sent. Before: run-script.
+
+import { flagBits } from './build-packet.ts';
+import type { Addresses, Flow } from './flow.ts';
+import { flagText, type LivePacket } from './live-packet.ts';
+import { matchOption } from './match-options.ts';
+import type { PacketEvent } from './script.ts';
+
+/** null when it matches, else what differs. */
+export function matchPacket(
+  event: PacketEvent,
+  packet: LivePacket,
+  flow: Flow,
+  addresses: Addresses,
+): string | null {
+  const flags = flagBits(event.flags);
+  if (packet.flags !== flags) return `flags are ${flagText(packet.flags)}, not ${flagText(flags)}`;
+  if (event.ecn !== null) {
+    const isRight =
+      event.ecn === 'ect01' ? packet.ecn === 1 || packet.ecn === 2 : ECN[packet.ecn] === event.ecn;
+    if (!isRight) return `ECN is ${ECN[packet.ecn]}, not ${event.ecn}`;
+  }
+  const seq = (packet.seq - (flow.localIsn ?? 0)) >>> 0;
+  if (seq !== event.seq) return `seq is ${seq}, not ${event.seq}`;
+  if (packet.length !== event.length) return `length is ${packet.length}, not ${event.length}`;
+  if ((flags & 16) !== 0) {
+    const ack = (packet.ack - flow.remoteIsn) >>> 0;
+    if (ack !== (event.ack ?? 0)) return `ack is ${ack}, not ${event.ack ?? 0}`;
+  }
+  if (event.window !== null && packet.window !== event.window) {
+    return `window is ${packet.window}, not ${event.window}`;
+  }
+  if (event.urgent !== packet.urgent) return `urgent pointer is ${packet.urgent}, not ${event.urgent}`;
+  if (event.options === null) return null;
+  const { options } = packet;
+  for (const [i, option] of event.options.entries()) {
+    if (i >= options.length) return `option ${option.kind} is missing`;
+    const difference = matchOption(option, options[i], flow, addresses);
+    if (difference !== null) return difference;
+  }
+  return options.length > event.options.length
+    ? `there are ${options.length} options, not ${event.options.length}`
+    : null;
+}
+
+const ECN = ['noecn', 'ect1', 'ect0', 'ce'];
