@@ -4,6 +4,9 @@
 // came of them in wire-results.jsonl, from which docs/MIDDLEBOXES.md is made (test/sim/middlebox-table.ts) and which
 // the tests hold our stack against. It takes about half an hour. `--pairing`, `--row` and `--paths` choose some cells,
 // `--again` those that look worse than between two kernels; without `--write` the results are only printed.
+//
+// Two kernels over two paths have divided by zero in the middle of such cells, which costs the machine its Multipath
+// TCP: they are left out, here and beside our own, unless `--kernels-may-crash` is given.
 
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -87,6 +90,7 @@ async function main(): Promise<void> {
       row: { type: 'string' },
       paths: { type: 'string' },
       again: { type: 'boolean', default: false },
+      'kernels-may-crash': { type: 'boolean', default: false },
       write: { type: 'boolean', default: false },
     },
   });
@@ -104,9 +108,10 @@ async function main(): Promise<void> {
   };
   for (const pairing of PAIRINGS) {
     if (values.pairing !== undefined && values.pairing !== pairing) continue;
-    const jobs = list.map(cell => ({ pairing, cell }));
+    const harmless = list.filter(({ paths }) => paths === 1 || values['kernels-may-crash']);
+    const jobs = (pairing === 'linux-linux' ? harmless : list).map(cell => ({ pairing, cell }));
     if (!values.again) await runCells(jobs, keep);
-    if (pairing !== 'linux-linux') await again(pairing, list, records, keep);
+    if (pairing !== 'linux-linux') await again(pairing, harmless, records, keep);
     if (values.write) records.write();
   }
 }
