@@ -385,8 +385,13 @@ export class Connection implements MultipathOwner, HeapItem {
     if (this.multipathSide !== null) this.host.registerToken(token, this.multipathSide);
   }
 
+  /** Plain TCP is over: nobody asks for a join any more. */
+  forgetToken(): void {
+    if (this.multipathSide !== null) this.tokenDropped(this.multipathSide.localKey.token);
+  }
+
   tokenDropped(token: number): void {
-    this.host.unregisterToken(token);
+    this.host.unregisterToken(token, this.multipathSide);
   }
 
   interfaceOfAddress(words: Int32Array): ReturnType<Host['interfaceOf']> {

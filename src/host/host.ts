@@ -453,8 +453,8 @@ export class Host {
     this.tokens.set(token, side);
   }
 
-  unregisterToken(token: number): void {
-    this.tokens.delete(token);
+  unregisterToken(token: number, side: MultipathConnection | null): void {
+    if (this.tokens.get(token) === side) this.tokens.delete(token);
   }
 
   // Inside.
@@ -489,6 +489,7 @@ export class Host {
       this.heap.remove(connection);
       const isPlain = stream !== (connection.multipathSide as unknown);
       if (this.live.delete(connection) && isPlain) this.flows.release(tcbOf(connection));
+      if (isPlain) connection.forgetToken();
       return;
     }
     this.heap.set(connection, Math.min(stream.nextDeadline(), connection.deferMs));

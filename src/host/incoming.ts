@@ -6,6 +6,7 @@
 import {
   acceptFirst,
   type Endpoints,
+  joinCrossed,
   joinRequested,
   MultipathConnection,
   type NetworkMemory,
@@ -102,6 +103,11 @@ export class Incoming {
       return;
     }
     if (segment.joinBackup) counters.MPJoinSynBackupRx++;
+    if (joinCrossed(side, now)) {
+      counters.MPJoinRejected++;
+      this.parts.resets.refuseOption(segment, networkInterface, now);
+      return;
+    }
     const refusal = joinRequested(side, segment, networkInterface, now);
     if (refusal >= 0) {
       counters.MPJoinRejected++;

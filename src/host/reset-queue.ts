@@ -1,6 +1,6 @@
 // Decides the answer to segments that belong to no connection: a RST (RFC 9293 §3.10.7.1), with the reason
-// for a refused MP_JOIN (RFC 8684 §3.2, §3.6); and takes back SYNs that are not wanted any more. Limited in
-// rate; never an answer to a RST.
+// for a refused MP_JOIN (RFC 8684 §3.2, §3.6), or the SYN/ACK that refuses it more gently; and takes back
+// SYNs that are not wanted any more. Limited in rate; never an answer to a RST.
 
 import { ResetReason } from '../mptcp/index.ts';
 import { addressSegment, type Environment, type NetworkInterface, type Tcb } from '../tcp/index.ts';
@@ -40,13 +40,7 @@ export class ResetQueue {
     if ((segment.flags & Flag.RST) !== 0) return;
     const record = this.next(now);
     if (record === null) return;
-    record.networkInterface = networkInterface;
-    record.remote[0] = segment.src0;
-    record.remote[1] = segment.src1;
-    record.remote[2] = segment.src2;
-    record.remote[3] = segment.src3;
-    record.localPort = segment.dstPort;
-    record.remotePort = segment.srcPort;
+    addressRecord(record, segment, networkInterface);
     record.reason = reason;
     const hasAck = (segment.flags & Flag.ACK) !== 0;
     const syn = (segment.flags & Flag.SYN) !== 0 ? 1 : 0;
@@ -54,6 +48,16 @@ export class ResetQueue {
     record.flags = hasAck ? Flag.RST : Flag.RST | Flag.ACK;
     record.seq = hasAck ? segment.ack : 0;
     record.ack = hasAck ? 0 : (segment.seq + segment.payloadLength + syn + fin) >>> 0;
+  }
+
+  /** Queues a SYN/ACK without options: whoever asked with MP_JOIN ends that subflow, and nothing else. */
+  refuseOption(segment: Segment, networkInterface: NetworkInterface, now: number): void {
+    const record = this.next(now);
+    if (record === null) return;
+    addressRecord(record, segment, networkInterface);
+    record.flags = Flag.SYN | Flag.ACK;
+    record.seq = this.env.random32();
+    record.ack = (segment.seq + 1) >>> 0;
   }
 
   /** Queues the reset that takes back a SYN which nobody has answered yet. */
@@ -115,10 +119,22 @@ export class ResetQueue {
     }
     const length = encodeHeaders(segment, out, offset);
     if (!local.checksumOffload) writeChecksum(out, offset, length);
-    this.env.counters.OutRsts++;
+    if ((record.flags & Flag.RST) !== 0) this.env.counters.OutRsts++;
     this.env.counters.OutSegs++;
     this.env.shared.transmitInterface = local.id;
     this.env.shared.transmitSegmentSize = 65_535;
     return length;
   }
+}
+
+/** An answer to `segment` goes where it came from. */
+function addressRecord(record: PendingReset, segment: Segment, networkInterface: NetworkInterface): void {
+  record.networkInterface = networkInterface;
+  record.remote[0] = segment.src0;
+  record.remote[1] = segment.src1;
+  record.remote[2] = segment.src2;
+  record.remote[3] = segment.src3;
+  record.localPort = segment.dstPort;
+  record.remotePort = segment.srcPort;
+  record.reason = -1;
 }

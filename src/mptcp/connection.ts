@@ -105,7 +105,7 @@ export class MultipathConnection implements ByteStream {
   readonly subflows: Subflow[] = [];
   /** Ended for the connection, not yet for TCP: TIME-WAIT, or a RST to be sent. */
   readonly lingering: Subflow[] = [];
-  /** A join got so far that either side may have sent data on it. */
+  /** A join that is over, or in use, got so far that either side may have sent data on it. */
   everMultiple = false;
   /** Data was sent or received on another subflow than the first. */
   hasSpread = false;
@@ -127,6 +127,7 @@ export class MultipathConnection implements ByteStream {
   /** When a DATA_ACK last moved forward. */
   dataProgressMs: number = -Infinity;
   plain: PlainStream | null = null;
+  plainSinceMs: number = Infinity;
   fallback: FallbackInfo | null = null;
   wantsRoom = false;
   noDelay = false;

@@ -204,7 +204,8 @@ class FallbackStream extends PlainStream {
  * contiguous.
  */
 export function isSingle(subflow: Subflow): boolean {
-  return subflow.initial && !subflow.connection.everMultiple && !subflow.hasRepeated;
+  const { everMultiple, subflows } = subflow.connection;
+  return subflow.initial && !everMultiple && !subflow.hasRepeated && !subflows.some(s => s.mayCarry);
 }
 
 /**
@@ -296,7 +297,7 @@ export function fallBack(subflow: Subflow, options: FallbackOptions, now: number
   if (connection.dataFinDsn >= 0) tcb.shutdown();
   if (connection.isAbandoned) tcb.orphan(now);
   if (options.failDsn !== undefined || options.announce) tcb.ackPending = true;
-  becomePlain(connection, plain, subflow, { cause: options.cause, seenBy: options.seenBy });
+  becomePlain(connection, plain, subflow, { cause: options.cause, seenBy: options.seenBy }, now);
   // RFC 8684 §3.7: from here on "only use subflow ACKs to clear its send buffer".
   plain.acknowledged(tcb.sndUna, now);
   return true;

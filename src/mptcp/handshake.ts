@@ -175,7 +175,7 @@ function joinAnswered(subflow: Subflow, segment: Segment, now: number): boolean 
   subflow.remoteAddressId = segment.joinAddressId;
   subflow.remoteBackup = segment.joinBackup;
   subflow.stage = Stage.PRE_ESTABLISHED;
-  connection.everMultiple = true;
+  subflow.mayCarry = true;
   join.thirdAckMs = now + thirdAckDelay(subflow);
   return true;
 }

@@ -14,7 +14,7 @@ export type {
   PathOptions,
   SubflowInfo,
 } from './observation.ts';
-export { acceptFirst, joinRequested, openFirst, sendFirst } from './opening.ts';
+export { acceptFirst, joinCrossed, joinRequested, openFirst, sendFirst } from './opening.ts';
 export {
   type EndpointEntry,
   type EndpointLimits,

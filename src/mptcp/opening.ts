@@ -117,6 +117,19 @@ export function acceptFirst(
   return subflow.tcb;
 }
 
+/** So long after falling back a SYN with MP_JOIN may have crossed with the news of it, repeated once. */
+const CROSSING_MS = 1_500;
+
+/**
+ * True for a SYN with MP_JOIN that has crossed with our falling back.
+ * DEVIATION (a RST would refuse it): Linux, once it has fallen back, takes a RST in answer to a join for the
+ * end of the connection. A SYN/ACK without MP_JOIN refuses the subflow alone, RFC 8684 §3.2: "Host A MUST
+ * close the subflow with a TCP RST".
+ */
+export function joinCrossed({ plain, plainSinceMs, isDone }: MultipathConnection, now: number): boolean {
+  return plain !== null && !isDone && now - plainSinceMs < CROSSING_MS;
+}
+
 /** A SYN with MP_JOIN and our token. Returns the MP_TCPRST reason of a refusal, -1 when it is taken. */
 export function joinRequested(
   connection: MultipathConnection,
@@ -153,8 +166,8 @@ export function joinRequested(
   subflow.remoteAddressId = segment.joinAddressId;
   subflow.remoteBackup = segment.joinBackup;
   if (segment.dstPort !== connection.serverPort) connection.env.counters.MPJoinPortSynRx++;
-  // The peer counts it as one from our answer on, and no longer goes on as TCP.
-  connection.everMultiple = true;
+  // The peer may count it as one from our answer on, and no longer go on as TCP.
+  subflow.mayCarry = true;
   openPassive(subflow.tcb, segment, now);
   return -1;
 }

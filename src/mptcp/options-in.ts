@@ -69,6 +69,10 @@ export function processOptions(
 /** A valid RST: its MPTCP options, before the TCP connection ends. */
 export function processReset(subflow: Subflow, segment: Segment, now: number): void {
   const connection = subflow.connection;
+  // A reset counts what its sender has sent. Before the first byte it takes the join back: a peer that has
+  // fallen back meanwhile answers so, and goes on as TCP on the first subflow.
+  const unopened = subflow.stage === Stage.CONNECTING || subflow.stage === Stage.PRE_ESTABLISHED;
+  if (unopened && subflow.tcb.rcvNxt === 1) subflow.mayCarry = false;
   if ((segment.mp & Mp.TCPRST) !== 0) {
     connection.env.counters.MPRstRx++;
     subflow.peerReset = {

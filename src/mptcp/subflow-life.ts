@@ -234,6 +234,7 @@ export function drop(connection: MultipathConnection, subflow: Subflow): void {
   if (connection.expectation.voice === subflow) connection.expectation.voice = null;
   const i = connection.subflows.indexOf(subflow);
   if (i < 0) return;
+  if (subflow.mayCarry) connection.everMultiple = true;
   connection.subflows.splice(i, 1);
   connection.coupling.remove(subflow.tcb.congestion);
   subflow.receiveMap.clear();
@@ -308,13 +309,14 @@ export function becomePlain(
   plain: PlainStream,
   subflow: Subflow,
   info: FallbackInfo,
+  now: number,
 ): void {
   connection.plain = plain;
   countEstablished(connection, false);
+  connection.plainSinceMs = now;
   connection.fallback = info;
   connection.paths.stop();
   connection.managed?.end();
-  connection.owner.tokenDropped(connection.localKey.token);
   subflow.stage = Stage.ACTIVE;
   // Joins under way are given up without a word: what the peer sends to them is answered with a RST.
   for (const other of [...connection.subflows]) {

@@ -110,6 +110,8 @@ export class Subflow implements Extension, Path {
    * On the first subflow: dsn and ssn no longer run in parallel, for bytes were assigned to it a second time.
    */
   hasRepeated = false;
+  /** On a joined one: its handshake got so far that the peer may count it, and send on it. */
+  mayCarry = false;
   /** The last segment carried no MPTCP option at all; when one last did. */
   lastWithoutOptions = false;
   optionsMs: number = -Infinity;
