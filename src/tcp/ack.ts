@@ -17,7 +17,6 @@ export function processAck(tcb: Tcb, segment: Segment, ssn: number, ack: number,
   updateWindow(tcb, segment, ssn, ack);
   const before = tcb.sent.sackedBytes;
   const lostBefore = tcb.sent.lostBytes;
-  const pipeBefore = tcb.pipeBytes;
   const tsEcr = segment.hasTimestamps ? segment.tsEcr : -1;
   const advanced = ack > tcb.sndUna;
   let delivered = 0;
@@ -61,9 +60,10 @@ export function processAck(tcb: Tcb, segment: Segment, ssn: number, ack: number,
   recoveryOnAck(tcb, recoveryAck);
   // RFC 3042 §2: what is only reported selectively, before recovery, leaves the window as it is.
   const echoed = (segment.flags & (Flag.ECE | Flag.SYN)) === Flag.ECE && echoReceived(tcb, delivered, now);
-  if (delivered > 0 && !echoed && (advanced || tcb.recovery !== Recovery.OPEN)) {
-    const limited = tcb.cwndLimited || pipeBefore * 2 > tcb.congestion.cwndBytes * (inSlowStart(tcb) ? 1 : 2);
-    tcb.cwndLimited = false;
+  // The window with which recovery ends is the one to go on with.
+  const isOver = recovering === Recovery.RECOVERY && tcb.recovery === Recovery.OPEN;
+  if (delivered > 0 && !echoed && !isOver && (advanced || tcb.recovery !== Recovery.OPEN)) {
+    const limited = tcb.cwndLimited || (inSlowStart(tcb) && tcb.congestion.cwndBytes < 2 * tcb.usageBytes);
     const rtt = tcb.rtt;
     tcb.congestion.onAck(delivered, tcb.pipeBytes, rtt.srttMs, rtt.minMs, newestSampleMs, limited, now);
   }

@@ -22,6 +22,7 @@ export function openPassive(tcb: Tcb, segment: Segment, now: number): void {
   tcb.lastReceivedMs = now;
   tcb.packetBytesIn = tcb.env.shared.inPacketBytes;
   if (tcb.fastOpenServer?.early) {
+    tcb.synDataTaken = segment.payloadLength > 0;
     startCongestion(tcb);
     takeEarly(tcb, segment, now);
   }

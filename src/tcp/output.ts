@@ -306,6 +306,7 @@ function sentInFlight(tcb: Tcb, written: number, now: number): number {
   }
   tcb.deadlines[Timer.PERSIST] = Infinity;
   tcb.windowOverride = tcb.releaseHeld = false;
+  noteUsage(tcb);
   scheduleLossProbe(tcb, now);
   return written;
 }
@@ -374,7 +375,18 @@ function emit(tcb: Tcb, out: Uint8Array, offset: number, ssn: number, length: nu
  * has data and does not even ask, there being no space, says so himself.
  */
 export function noteLimit(tcb: Tcb, available: number): void {
-  if (available > 0 && tcb.cwndBytes - tcb.pipeBytes < tcb.payloadMss) tcb.cwndLimited = true;
+  if (available > 0 && tcb.cwndBytes - tcb.pipeBytes < tcb.payloadMss) noteUsage(tcb);
+}
+
+/** After sending, or when that was not possible: how much of the congestion window is in use. */
+function noteUsage(tcb: Tcb): void {
+  const isLimited = tcb.cwndBytes - tcb.pipeBytes < tcb.payloadMss;
+  const out = tcb.sndNxt - tcb.sndUna;
+  const isNews = isLimited || tcb.sndUna >= tcb.usageEndSsn || (!tcb.cwndLimited && out > tcb.usageBytes);
+  if (!isNews) return;
+  tcb.cwndLimited = isLimited;
+  tcb.usageBytes = out;
+  tcb.usageEndSsn = tcb.sndNxt;
 }
 
 const MAX_PACKET = 65_535;

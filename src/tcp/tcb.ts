@@ -107,6 +107,8 @@ export class Tcb {
   /** TCP Fast Open, where it was asked for (tcp/fast-open). */
   fastOpenClient: FastOpenClient | null = null;
   fastOpenServer: FastOpenServer | null = null;
+  /** Data came with the peer's SYN and was taken. */
+  synDataTaken = false;
 
   // Congestion and loss.
   congestion: CongestionController;
@@ -120,7 +122,13 @@ export class Tcb {
   prrCwnd = 0;
   readonly undo: Undo = new Undo();
   readonly ecn: Ecn = new Ecn();
+  /**
+   * Whether the congestion window was what held data back in the current window of data, which ends at
+   * `usageEndSsn`; and how many bytes were out in it at most (Linux: tcp_cwnd_validate).
+   */
   cwndLimited = false;
+  usageBytes = 0;
+  usageEndSsn = 0;
   /** What has left by then is paid for (tcp/pacing). */
   paidUntilMs = 0;
   /** RACK (RFC 8985 §5.2). */

@@ -16,7 +16,7 @@ export interface TcpInfo {
   readonly tcpi_retransmits: number;
   readonly tcpi_probes: number;
   readonly tcpi_backoff: number;
-  /** 1 timestamps, 2 SACK, 4 window scale, 8 ECN. */
+  /** 1 timestamps, 2 SACK, 4 window scale, 8 ECN, 32 data came with the SYN (Fast Open). */
   readonly tcpi_options: number;
   readonly tcpi_snd_wscale: number;
   readonly tcpi_rcv_wscale: number;
@@ -154,7 +154,11 @@ function infoOf(tcb: Tcb, socket: Socket, now: number): TcpInfo {
     tcpi_probes: tcb.keepAliveSent,
     tcpi_backoff: tcb.backoff,
     tcpi_options:
-      (tcb.timestamps ? 1 : 0) | (tcb.sack ? 2 : 0) | (tcb.windowScaling ? 4 : 0) | (tcb.ecn.agreed ? 8 : 0),
+      (tcb.timestamps ? 1 : 0) |
+      (tcb.sack ? 2 : 0) |
+      (tcb.windowScaling ? 4 : 0) |
+      (tcb.ecn.agreed ? 8 : 0) |
+      (tcb.synDataTaken ? 32 : 0),
     tcpi_snd_wscale: tcb.sndScale,
     tcpi_rcv_wscale: tcb.windowScaling ? tcb.rcvScale : 0,
     tcpi_rto: Math.round(rtt.rtoMs * 1000),
