@@ -50,7 +50,8 @@ function makeStack({ link, mtu, pcap, config }: StackSettings, forget: () => voi
       sha256: data => createHash('sha256').update(data).digest(),
       hmacSha256: (key, data) => createHmac('sha256', key).update(data).digest(),
     },
-    config: overTun ? { ...config } : { subflowKeepAliveMs: NAT_KEEPALIVE_MS, ...config },
+    // An idle client joins at once, so that it can be moved before it has sent anything.
+    config: { firstDataAck: true, ...(overTun ? {} : { subflowKeepAliveMs: NAT_KEEPALIVE_MS }), ...config },
     externalPorts: !overTun,
   });
   const driver = new Driver(host);
