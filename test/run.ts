@@ -1,4 +1,4 @@
-// Runs every built test file and reports: `node dist/test/run.js [PART-OF-A-PATH…] [--repeat N]`.
+// Runs every built test file and reports: `node dist/test/run.js [PART-OF-A-PATH…] [--without PART,PART] [--repeat N]`.
 //
 // Each file runs in a process of its own, in a process group of its own, so that a file that hangs is ended
 // with all it started. Files that count on the wall clock run alone, after the others; those with the kernel mostly
@@ -45,7 +45,7 @@ const outputLimit = 20_000;
 
 const { values: options, positionals: parts } = parseArgs({
   allowPositionals: true,
-  options: { repeat: { type: 'string', default: '1' } },
+  options: { repeat: { type: 'string', default: '1' }, without: { type: 'string', default: '' } },
 });
 await main(parts, Math.max(1, Number(options.repeat) || 1));
 
@@ -88,6 +88,7 @@ function findFiles(filters: string[]): string[] {
   return readdirSync(testFolder, { recursive: true, encoding: 'utf8' })
     .filter(file => file.endsWith('.test.js'))
     .filter(file => filters.length === 0 || filters.some(part => file.includes(part)))
+    .filter(file => !options.without.split(',').some(part => part !== '' && file.includes(part)))
     .sort();
 }
 

@@ -180,9 +180,9 @@ export function carried(flow: OurFlow): number[] {
   return flow.multipath().subflows.map(subflow => subflow.bytesSent + subflow.bytesReceived);
 }
 
-/** Waits for what no event tells of. */
+/** Waits for what no event tells of. A cell that was given up meanwhile does not keep its process for it. */
 export async function eventually(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise(resolve => setTimeout(resolve, 2));
+  while (!condition()) await new Promise(resolve => setTimeout(resolve, 2).unref());
 }
 
 /**
@@ -198,6 +198,9 @@ export async function twoSubflows(bed: Bed, role: Role, disjoint = false): Promi
   const pair = await connectPair(bed, { role, paths: 2, listen });
   await greet(pair);
   await subflows(pair.flow, 2);
+  // Whoever asks the kernel's socket waits until it is locked by nobody, and it has the subflow on its list: what is
+  // changed of an endpoint before that passes the subflow by.
+  await pair.socket.info();
   return pair;
 }
 
