@@ -182,7 +182,8 @@ export const SCENARIOS: readonly Scenario[] = [
     ],
     play: async s => {
       await greet(s);
-      await joined(s, 3);
+      // Beside timestamps there is no room for ADD_ADDR with an address of IPv6 and a port: Linux drops it (AddAddrTxDrop).
+      await joined(s, s.family === 6 ? 2 : 3);
       await finish(s);
     },
   },
