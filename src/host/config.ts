@@ -60,6 +60,7 @@ export const LINUX_CONFIG: Partial<Config> = {
   // A window of 64 KiB of a buffer of 128 KiB, and what it may grow to (tcp_rmem).
   receiveBufferInitialBytes: 65_536,
   receiveBufferBytes: 6_291_456,
+  windowUnits: 32_768,
   sendBufferInitialBytes: 16_384,
   maxReceiveBufferBytes: 212_992,
   maxSendBufferBytes: 212_992,

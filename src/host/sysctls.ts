@@ -121,7 +121,12 @@ function fixed(name: string, value: string, why: string, linux: string = value):
 }
 
 /** Three numbers: least, initial and largest buffer; the least is 4096 here. */
-function buffer(name: string, initial: KeyOf<number>, largest: KeyOf<number>, words: Words): Sysctl {
+function buffer(
+  name: string,
+  initial: KeyOf<number>,
+  largest: KeyOf<number>,
+  { beside = {}, ...words }: Words & { readonly beside?: Partial<Config> },
+): Sysctl {
   return {
     name,
     keys: [initial, largest],
@@ -134,7 +139,7 @@ function buffer(name: string, initial: KeyOf<number>, largest: KeyOf<number>, wo
       const parts = value.split(/\s+/).map(text => wholeNumber(text, 1, 2 ** 30));
       const [least, first, most] = parts;
       if (parts.length !== 3 || least === null || first === null || most === null) return null;
-      return least <= first && first <= most ? { [initial]: first, [largest]: most } : null;
+      return least <= first && first <= most ? { [initial]: first, [largest]: most, ...beside } : null;
     },
   };
 }
@@ -267,6 +272,8 @@ const SYSCTLS: readonly Sysctl[] = [
   buffer('ipv4.tcp_rmem', 'receiveBufferInitialBytes', 'receiveBufferBytes', {
     linux: '4096\t131072\t6291456',
     why: 'what a middlebox may leave of a window is its first; memory is taken only as bytes come',
+    // Who sets Linux's buffer gets the window scale that Linux chooses for it.
+    beside: { windowUnits: 32_768 },
   }),
   number('ipv4.tcp_rto_max_ms', 'rtoMaxMs', [1000, 120_000], { unit: 'ms', linux: '120000' }),
   number('ipv4.tcp_rto_min_us', 'rtoMinMs', [1, INT_MAX], { unit: 'µs', scale: 0.001, linux: '200000' }),

@@ -8,6 +8,8 @@ export interface TcpConfig {
   sendBufferBytes: number;
   /** Receive buffer limit in bytes (Linux: tcp_rmem[2]). */
   receiveBufferBytes: number;
+  /** A window scale is so coarse that a whole receive buffer is at least so many units (Linux: 32,768). */
+  windowUnits: number;
   /** What both begin with; they grow as they are used (Linux: tcp_wmem[1], tcp_rmem[1]). */
   sendBufferInitialBytes: number;
   receiveBufferInitialBytes: number;
@@ -62,6 +64,7 @@ export const TCP_DEFAULTS: TcpConfig = {
   congestion: 'cubic',
   sendBufferBytes: 4 * 1024 * 1024,
   receiveBufferBytes: 4 * 1024 * 1024,
+  windowUnits: 4_096,
   sendBufferInitialBytes: 64 * 1024,
   // DEVIATION (Linux begins with 128 KiB): memory is taken only as bytes arrive, and a kernel peer whose
   // DATA_ACKs a middlebox takes away sends no more than the window it was last given.

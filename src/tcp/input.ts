@@ -275,13 +275,16 @@ function mergeBeyond(tcb: Tcb): void {
   }
 }
 
-/** RFC 9293 §3.8.6.3: at least every second full segment, at most `delayedAckMs` late. */
+/**
+ * RFC 9293 §3.8.6.3: at least every second full segment, at most `delayedAckMs` late. As with Linux,
+ * more than one is enough: a window of less than two would wait for each acknowledgement.
+ */
 function acknowledgeLater(tcb: Tcb, length: number, now: number): void {
   tcb.unackedBytes += length;
   if (tcb.quickAcks > 0) {
     tcb.quickAcks--;
     tcb.ackPending = true;
-  } else if (tcb.unackedBytes >= 2 * tcb.rcvMss) {
+  } else if (tcb.unackedBytes > tcb.rcvMss) {
     tcb.ackPending = true;
   } else if (tcb.deadlines[Timer.DELAYED_ACK] === Infinity) {
     tcb.deadlines[Timer.DELAYED_ACK] = now + tcb.env.config.delayedAckMs;

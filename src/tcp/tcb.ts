@@ -220,7 +220,7 @@ export class Tcb {
     this.rtt = new RttEstimator(config);
     this.rtoCapMs = config.rtoMaxMs;
     this.timeWaitMs = config.timeWaitMs;
-    this.rcvScale = windowScaleFor(config.receiveBufferBytes);
+    this.rcvScale = windowScaleFor(config.receiveBufferBytes, config.windowUnits);
     this.congestion = createController(config.congestion, 1448, 1448 * config.initialWindowSegments);
   }
 
@@ -442,11 +442,12 @@ function isCounted(state: State): boolean {
 }
 
 /**
- * Window scale that lets the whole buffer be offered, and twice as much (RFC 7323 §2.3; Linux:
- * tcp_select_initial_window).
+ * Window scale that lets the whole buffer be offered (RFC 7323 §2.3): the coarsest with so many units in it,
+ * for a middlebox that shrinks the field then leaves the larger a window.
  */
-export function windowScaleFor(bufferBytes: number): number {
-  return Math.max(0, Math.min(14, Math.floor(Math.log2(bufferBytes)) - 15));
+export function windowScaleFor(bufferBytes: number, units: number): number {
+  if (bufferBytes <= 65_535) return 0;
+  return Math.max(0, Math.min(14, Math.floor(Math.log2(bufferBytes / Math.min(units, 32_768)))));
 }
 
 const MIN_MSS = 88;

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { delayingAcks, type Peer, type PeerOptions, synReceived } from './peer.ts';
 
 const RTT = 100;
-const SCALE = 7; // 4 MiB are 32,768 · 2⁷.
+const SCALE = 10; // 4 MiB are 4,096 · 2¹⁰.
 const START = 128 * 1024;
 const tuned: PeerOptions = {
   windowScale: 7,

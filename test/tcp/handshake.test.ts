@@ -59,7 +59,7 @@ test('SYN-RECEIVED after a simultaneous open: a reset is ECONNREFUSED', () => {
 test('the SYN offers MSS, SACK, timestamps and the scale for the buffer', () => {
   // 4 MiB are 4,096 · 2¹⁰.
   const [syn] = new Peer({ link: { mtu: 1400 } }).connect();
-  assert.deepEqual([syn.mss, syn.sackPermitted, syn.windowScale], [1360, true, 7]);
+  assert.deepEqual([syn.mss, syn.sackPermitted, syn.windowScale], [1360, true, 10]);
   assert.ok(syn.hasTimestamps);
   assert.equal(syn.tsEcr, 0);
 });

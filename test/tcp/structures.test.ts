@@ -258,13 +258,18 @@ function compare(queue: SentQueue, model: readonly Entry[]): void {
   }
 }
 
-test('window scale: as Linux chooses it, so that twice the buffer can be offered, at most 14', () => {
-  assert.equal(windowScaleFor(65_535), 0);
-  assert.equal(windowScaleFor(65_536), 1);
-  assert.equal(windowScaleFor(4 * 1024 * 1024 - 1), 6);
-  assert.equal(windowScaleFor(4 * 1024 * 1024), 7);
-  assert.equal(windowScaleFor(2 ** 40), 14);
-  for (let bytes = 1; bytes < 2 ** 29; bytes *= 3) {
-    assert.ok(bytes <= 65_535 * 2 ** windowScaleFor(bytes), `${bytes} bytes can be offered`);
+test('window scale: none where none is needed, else the coarsest with so many units in the buffer, at most 14', () => {
+  assert.equal(windowScaleFor(65_535, 4_096), 0);
+  assert.equal(windowScaleFor(65_536, 4_096), 4);
+  assert.equal(windowScaleFor(4 * 1024 * 1024 - 1, 4_096), 9);
+  assert.equal(windowScaleFor(4 * 1024 * 1024, 4_096), 10);
+  assert.equal(windowScaleFor(2 ** 40, 4_096), 14);
+  // Linux's (tcp_select_initial_window), for a tcp_rmem[2] of 6 and of 32 MiB.
+  assert.equal(windowScaleFor(6_291_456, 32_768), 7);
+  assert.equal(windowScaleFor(33_554_432, 32_768), 10);
+  for (const units of [4_096, 32_768, 65_536]) {
+    for (let bytes = 1; bytes < 2 ** 29; bytes *= 3) {
+      assert.ok(bytes <= 65_535 * 2 ** windowScaleFor(bytes, units), `${bytes} bytes can be offered`);
+    }
   }
 });

@@ -226,7 +226,7 @@ test('receiver: the right edge never moves back, whatever is read and received',
 test('receiver: with a scaled window small segments cannot creep past the buffer', () => {
   // RFC 7323 §2.4: rounding may take back less than one unit; it must not give away the buffer's end.
   const limit = 200_000;
-  const unit = 4; // 32,768 · 4 < 200,000 < 32,768 · 8
+  const unit = 32; // 4,096 · 32 < 200,000 < 4,096 · 64
   const peer = established({ ...plain, config: { receiveBufferBytes: limit } });
   peer.arrives({ length: 50_000 });
   peer.arrives({ length: 50_000 });
@@ -249,7 +249,7 @@ test('receiver: whatever was offered is taken, after rounding too', () => {
     if (length <= 0) break;
     for (const p of peer.arrives({ length })) {
       assert.equal(p.ack, peer.seq, 'something offered was not taken');
-      highest = Math.max(highest, edge(p, 2));
+      highest = Math.max(highest, edge(p, 5));
     }
   }
   assert.equal(peer.read().length, peer.seq - 1);
@@ -267,6 +267,12 @@ test('delayed acknowledgement: after 40 ms, or with the second full segment', ()
   assert.equal(peer.arrives({ length: 1000 }).length, 1);
   // Nothing is left to acknowledge.
   assert.deepEqual(peer.wait(1000), []);
+});
+
+test('delayed acknowledgement: more than one full segment is enough, for windows that hold no second', () => {
+  const peer = delayingAcks(plain);
+  assert.deepEqual(peer.arrives({ length: 1000 }), []);
+  assert.equal(peer.arrives({ length: 600 }).length, 1);
 });
 
 test('delayed acknowledgement: the first segments are acknowledged at once', () => {
