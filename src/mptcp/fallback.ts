@@ -407,6 +407,9 @@ export function dataAckMissing(subflow: Subflow, segment: Segment, ack: number, 
     // of 0".
     return signalsMissing(subflow, 'ack-without-data-ack', now);
   }
+  // A join that is half open will be confirmed, or taken back by a peer that has fallen back.
+  const { everMultiple, subflows } = subflow.connection;
+  if (subflow.initial && !everMultiple && subflows.some(s => s.mayCarry)) return true;
   const text = 'data was acknowledged without DATA_ACK';
   subflow.reset({ reason: ResetReason.MIDDLEBOX, text, transient: true }, now);
   return false;

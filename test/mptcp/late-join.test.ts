@@ -94,3 +94,33 @@ test('a join that arrives just after the fallback is refused by a SYN/ACK withou
   assert.equal(late.flags, Flag.RST | Flag.ACK);
   assert.ok(has(late, Mp.TCPRST));
 });
+
+test('while a join is half open, data acknowledged without DATA_ACK is not yet a reason for a reset', () => {
+  // The first data of this client came with MP_CAPABLE: no DATA_ACK of its has been seen when it falls back.
+  const peer = new RawPeer();
+  const flow = peer.open();
+  const capable = { mp: Mp.CAPABLE, capableVersion: 1, capableFlags: 1, capableLength: 22, dataLength: 100 };
+  const keys = {
+    senderKeyHi: peer.key.readUInt32BE(0),
+    senderKeyLo: peer.key.readUInt32BE(4),
+    receiverKeyHi: peer.hostKey.readUInt32BE(0),
+    receiverKeyLo: peer.hostKey.readUInt32BE(4),
+  };
+  peer.put(peer.segment(flow, { ...capable, ...keys }), bytesOf(100));
+  flow.ssn += 100;
+  const unacknowledged = say(peer, 8000);
+  const { segment, flow: second } = joinSyn(peer);
+  const synAck = peer.put(segment).find(({ flags }) => (flags & Flag.SYN) !== 0) as Segment;
+  second.irs = synAck.seq;
+  second.rcvNxt = second.ssn = 1;
+  const [first] = unacknowledged;
+  flow.rcvNxt += 1000;
+  const answers = peer.put(peer.segment(flow));
+  peer.put(peer.segment(second, { flags: Flag.RST | Flag.ACK }));
+  answers.push(...acknowledgePlainly(peer, flow, [{ payloadLength: first.payloadLength - 1000 } as Segment]));
+  assert.deepEqual(
+    answers.filter(({ flags }) => (flags & Flag.RST) !== 0),
+    [],
+  );
+  assert.equal(peer.connection?.multipath().fallback?.cause, 'ack-without-data-ack');
+});
