@@ -13,7 +13,8 @@ import { describe, type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
 import { Command } from '../cli/process.ts';
 import { type Bed, type BedOptions, skip, withBed } from './bed.ts';
-import { subflows } from './cell.ts';
+import { eventually, subflows } from './cell.ts';
+import { run as runNow } from './netns.ts';
 import type { OurFlow } from './our-host.ts';
 
 const run = promisify(execFile);
@@ -162,6 +163,9 @@ describe('iperf3 under mptcpize', { skip: missing('iperf3', 'mptcpize') }, () =>
           t.after(() => door.close());
           const target = ['-c', '127.0.0.1', '-p', `${await open(door)}`];
           const result = await iperfResult('iperf3', [...target, ...amount(reverse)]);
+          // A server that has hung up on data which its kernel has not merged yet leaves the kernel with it, and a
+          // closed window for a minute: both programs have said what they counted, so the rest is cut off.
+          if (!reverse) for (const { flow } of carried) flow.abort();
           await Promise.all(carried.map(({ ended }) => ended));
           assert.equal(carried.length, 2);
           const { bytes } = carried[1];
@@ -283,19 +287,17 @@ async function head(flow: OurFlow): Promise<Buffer> {
   return text.subarray(text.indexOf('\r\n\r\n') + 4);
 }
 
+/** Not before nginx listens: a SYN that is refused while the plain one beside it is not is a fallback. */
 async function connectWhenUp(bed: Bed, family: 4 | 6): Promise<OurFlow> {
-  for (;;) {
-    const flow = bed.ours.connect({
-      remote: { address: bed.kernelAddress(0, family), port: 8080 },
-      paths: bed.interfaces(family).map(interfaceId => ({ interfaceId })),
-    });
-    try {
-      await flow.connected();
-      return flow;
-    } catch {
-      await new Promise(resolve => setTimeout(resolve, 20));
-    }
-  }
+  await eventually(() =>
+    runNow('ip', inside(bed, 'ss', '-Hltn', 'sport = :8080')).includes(family === 4 ? '0.0.0.0' : '['),
+  );
+  const flow = bed.ours.connect({
+    remote: { address: bed.kernelAddress(0, family), port: 8080 },
+    paths: bed.interfaces(family).map(interfaceId => ({ interfaceId })),
+  });
+  await flow.connected();
+  return flow;
 }
 
 function sha256(bytes: Uint8Array): string {
