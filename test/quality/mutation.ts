@@ -25,6 +25,8 @@ const { values } = parseArgs({
     room: { type: 'string', multiple: true },
     seed: { type: 'string', default: '1' },
     sample: { type: 'string', default: '300' },
+    /** `2/3`: the second third of the sample only, for several processes at once. */
+    part: { type: 'string', default: '1/1' },
     /** Only of files whose path contains this. */
     file: { type: 'string', default: '' },
   },
@@ -38,7 +40,10 @@ async function main(): Promise<void> {
   const startedAt = performance.now();
   const rooms = chosenRooms(values.room, ['wire', 'congestion', 'tcp', 'mptcp']);
   const all = rooms.flatMap(candidatesOf);
-  const sample = draw(all, Number(values.seed), Number(values.sample));
+  const [part, parts] = values.part.split('/').map(Number);
+  const sample = draw(all, Number(values.seed), Number(values.sample)).filter(
+    (_, i) => i % parts === part - 1,
+  );
   const runs: Map<string, Run[]> = new Map();
   for (const room of new Set(sample.map(one => one.room))) runs.set(room, runsOf(room));
   const noticed: Map<string, number> = new Map();
