@@ -39,12 +39,12 @@ test('comparisons lose or win the border, equality and logic turn round', () => 
 });
 
 test('small numbers and bits become one more, times and sizes are doubled, a step turns round', () => {
-  assert.deepEqual(mutated('f(0, 40, 0x8000, 1000, 0.5);'), [
-    'f(1, 40, 0x8000, 1000, 0.5);',
-    'f(0, 41, 0x8000, 1000, 0.5);',
-    'f(0, 40, 32769, 1000, 0.5);',
-    'f(0, 40, 0x8000, 2000, 0.5);',
-    'f(0, 40, 0x8000, 1000, 1);',
+  assert.deepEqual(mutated('f(2, 40, 0x8000, 1000, 0.5);'), [
+    'f(3, 40, 0x8000, 1000, 0.5);',
+    'f(2, 41, 0x8000, 1000, 0.5);',
+    'f(2, 40, 32769, 1000, 0.5);',
+    'f(2, 40, 0x8000, 2000, 0.5);',
+    'f(2, 40, 0x8000, 1000, 1);',
   ]);
   assert.deepEqual(mutated('n - 1;'), ['n + 1;']);
   assert.deepEqual(mutated('n + 2;'), ['n + 3;']);
@@ -58,8 +58,35 @@ test('what nobody could see is left alone', () => {
     // biome-ignore lint/suspicious/noTemplateCurlyInString: the text of a program
     'f(`${3} bytes`);',
     'const SPARE_ENTRIES = 64;',
+    'let found = -1;',
+    'f(0);',
   ]) {
     assert.deepEqual(mutated(source), [], source);
   }
   assert.deepEqual(mutated('const LIMIT = 64;'), ['const LIMIT = 65;']);
+  assert.deepEqual(mutated('const HOP_BY_HOP = 0;'), ['const HOP_BY_HOP = 1;']);
+  assert.deepEqual(mutated('const State = { CLOSED: 0 };'), ['const State = { CLOSED: 1 };']);
+});
+
+test('a border at which both sides are the same is left alone, any other is not', () => {
+  for (const source of [
+    'if (end > this.most) this.most = end;',
+    'if (this.a.b < least) { least = this.a.b; }',
+    'x = a < b ? a : b;',
+    'if (count > this.mask) this.grow();',
+    'if (length < WORDS_FROM_BYTES) f();',
+  ]) {
+    assert.deepEqual(mutated(source), [], source);
+  }
+  for (const source of [
+    'if (end > this.most) this.most = end + length;',
+    'if (end > this.most) this.least = end;',
+    'if (end > most) { most = end; f(); }',
+    'if (end > most) most = end; else f();',
+    'if (count >= this.size) this.grow();',
+    'x = a < b ? a : c;',
+    'if (a[i] > a[k]) a[k] = a[j];',
+  ]) {
+    assert.equal(mutated(source).length, 1, source);
+  }
 });

@@ -64,6 +64,7 @@ export function mutantsOf(source: string): Mutant[] {
   walk(treeOf(source), (node, parents) => {
     if (node.type === 'BinaryExpression') {
       const other = flips[node.operator];
+      if (isBorderless(node, parents)) return;
       if (other !== undefined) mutants.push(operatorMutant(source, node.left, node.right, other));
       else if (isStepByOne(node)) {
         mutants.push(operatorMutant(source, node.left, node.right, node.operator === '+' ? '-' : '+'));
@@ -108,10 +109,14 @@ function isStepByOne(node: BinaryExpression): boolean {
  * Numbers that no peer and no application could tell from others:
  * the number of elements an array is made with (it grows, or is larger than it need be); the base in which a text
  * writes a number, and how many digits; what is in a text or an error; and what is named as a matter of speed.
+ * 0 and -1, where they are no named constant, are beginnings, first places and "none": where something is compared
+ * with them, the operator is changed.
  */
 function isExcluded(node: Literal, parents: readonly AnyNode[]): boolean {
   const parent = parents.at(-1);
   if (parent?.type === 'BinaryExpression' && isStepByOne(parent) && parent.right === node) return true;
+  const negative = parent?.type === 'UnaryExpression' && parent.operator === '-';
+  if ((node.value === 0 || (node.value === 1 && negative)) && !parents.some(isNamedConstant)) return true;
   for (const [i, above] of parents.entries()) {
     const below = parents[i + 1] ?? node;
     if (above.type === 'NewExpression' && above.callee.type === 'Identifier') {
@@ -134,9 +139,53 @@ function isExcluded(node: Literal, parents: readonly AnyNode[]): boolean {
   return false;
 }
 
+/** A constant of a module, or a table of them. */
+function isNamedConstant(node: AnyNode): boolean {
+  return node.type === 'VariableDeclarator' && node.id.type === 'Identifier' && /^[A-Z]/.test(node.id.name);
+}
+
+/**
+ * Comparisons whose border does not matter, whatever the values are: the larger or the smaller of two is kept, and at
+ * the border they are the same; room is made when it is needed, where one element earlier is nothing that anybody
+ * sees; and which of two ways of copying is the faster.
+ */
+function isBorderless(node: BinaryExpression, parents: readonly AnyNode[]): boolean {
+  if (!/^[<>]=?$/.test(node.operator)) return false;
+  const parent = parents.at(-1);
+  const sides = [keyOf(node.left), keyOf(node.right)];
+  if ([node.left, node.right].some(side => side.type === 'Identifier' && speedOnly.includes(side.name)))
+    return true;
+  if (parent?.type === 'ConditionalExpression' && parent.test === node) {
+    return sides.includes(keyOf(parent.consequent)) && sides.includes(keyOf(parent.alternate));
+  }
+  if (parent?.type !== 'IfStatement' || parent.test !== node || parent.alternate) return false;
+  const block = parent.consequent.type === 'BlockStatement' ? parent.consequent.body : [parent.consequent];
+  const only = block.length === 1 && block[0].type === 'ExpressionStatement' ? block[0].expression : null;
+  if (only?.type === 'AssignmentExpression' && only.operator === '=') {
+    return sides.includes(keyOf(only.left)) && sides.includes(keyOf(only.right));
+  }
+  if (only?.type !== 'CallExpression' || only.callee.type !== 'MemberExpression' || node.operator !== '>')
+    return false;
+  const { property } = only.callee;
+  return (
+    (property.type === 'Identifier' || property.type === 'PrivateIdentifier') && property.name === 'grow'
+  );
+}
+
+/** The same for two expressions that consist of the same names. */
+function keyOf(node: AnyNode): string {
+  if (node.type === 'Identifier' || node.type === 'PrivateIdentifier') return node.name;
+  if (node.type === 'ThisExpression') return 'this';
+  if (node.type === 'Literal') return `${node.value}`;
+  if (node.type === 'MemberExpression' && !node.computed)
+    return `${keyOf(node.object)}.${keyOf(node.property)}`;
+  return `at ${node.start}`;
+}
+
 /** Capacities that grow when they are reached; from which length on bytes are copied in which way. */
 const speedOnly: readonly string[] = [
   'INITIAL_CAPACITY',
+  'INITIAL_RANGES',
   'SPARE_ENTRIES',
   'WORDS_FROM_BYTES',
   'SET_FROM_BYTES',
