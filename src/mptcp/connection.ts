@@ -86,6 +86,8 @@ export class MultipathConnection implements ByteStream {
   /** An ACK with the keys has left since the DATA_FIN was queued (client, unconfirmed). */
   keysSent = false;
   readonly reinjection: RangeSet = new RangeSet();
+  /** What lies beyond dataUna and the TCP of a subflow has acknowledged. */
+  readonly taken: RangeSet = new RangeSet();
   /** Id of the subflow on which the byte at dataUna was repeated last, -1 for none. */
   repeatedOn = -1;
   /** Subflows (bits by id) that the current pass has found unwilling. */
@@ -391,11 +393,11 @@ export class MultipathConnection implements ByteStream {
     return this.sendBuffer.end > this.dataNxt && this.dataNxt >= this.sndRight;
   }
 
-  /**
-   * The peer has finished and acknowledged all data; at most the acknowledgement of our DATA_FIN is missing.
-   */
+  /** Both have finished, and TCP at least has acknowledged all our data: only DATA_ACKs may be missing. */
   get isAllExchanged(): boolean {
-    return this.isPeerFinished && this.dataFinDsn >= 0 && this.dataUna >= this.dataFinDsn;
+    const { dataUna, dataFinDsn } = this;
+    if (!this.isPeerFinished || dataFinDsn < 0) return false;
+    return dataUna >= dataFinDsn || this.taken.contains(dataUna, dataFinDsn);
   }
 
   /** Both DATA_FINs were acknowledged. */

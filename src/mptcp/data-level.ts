@@ -37,6 +37,7 @@ export function dataAcknowledged(
   connection.dataProgressMs = now;
   connection.dataBackoff = 0;
   connection.reinjection.remove(0, dataAck);
+  connection.taken.remove(0, dataAck);
   connection.dataTimerMs = Infinity;
   if (connection.dataUna < connection.dataNxt || connection.dataFinDue) startDataTimer(connection, now);
   connection.releaseSent();

@@ -3,6 +3,8 @@
 // Before: mptcp/send appends. After: mptcp/options writes them, mptcp/reinjection reads what is still in
 // flight.
 
+import type { RangeSet } from '../tcp/index.ts';
+
 const INITIAL_CAPACITY = 16;
 
 /**
@@ -83,6 +85,15 @@ export class SendMap {
       else low = middle + 1;
     }
     return low < this.count && this.ssn(low) <= ssn ? low : -1;
+  }
+
+  /** Adds to `taken` what of the mappings below `ssn`, which TCP has acknowledged, lies beyond `dataUna`. */
+  addTaken(ssn: number, dataUna: number, taken: RangeSet): void {
+    for (let i = 0; i < this.count && this.ssn(i) < ssn; i++) {
+      const dsn = this.dsn(i);
+      const end = dsn + Math.min(this.length(i), ssn - this.ssn(i));
+      if (end > dataUna) taken.add(Math.max(dsn, dataUna), end);
+    }
   }
 
   /** Forgets mappings acknowledged completely. */

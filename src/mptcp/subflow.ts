@@ -286,6 +286,7 @@ export class Subflow implements Extension, Path {
   }
 
   acknowledged(ssn: number, now: number): void {
+    this.sendMap.addTaken(ssn, this.connection.dataUna, this.connection.taken);
     this.sendMap.release(ssn);
     this.flightMs = now;
     this.connection.releaseSent();

@@ -4,7 +4,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Mp } from '../../src/wire/index.ts';
-import { bytesOf, has, isDataFin, isRst, type Packet, type Side, World } from '../mptcp/world.ts';
+import {
+  alter,
+  bytesOf,
+  has,
+  hasData,
+  isDataFin,
+  isRst,
+  type Packet,
+  type Side,
+  World,
+} from '../mptcp/world.ts';
 
 type Step = (world: World) => void;
 
@@ -77,6 +87,38 @@ for (const pause of [0, 5000, 40_000]) {
     assert.equal(world.server.connection.error, null, world.server.connection.errorReason);
     assert.deepEqual(Uint8Array.from(world.server.received), bytesOf(3000));
     world.untilGone(400_000);
+  });
+}
+
+for (const taken of [true, false]) {
+  const what = taken ? 'TCP acknowledged: an end in order' : 'TCP acknowledged in part: ETIMEDOUT';
+  test(`F7: the last DATA_ACKs of a server are lost with its subflows, its bytes ${what}`, () => {
+    const world = new World({ server: { dataTimeoutMs: 20_000, closeTimeoutMs: 7_000 } });
+    world.establish();
+    world.transfer('server', 1000);
+    world.client.connection.shutdown(world.now);
+    world.until('end of the client', () => world.server.connection.ended);
+    world.run(100);
+    // Whatever the client says from now on has the DATA_ACK of before.
+    const [{ segment: before }] = world.packets('client', s => has(s, Mp.DSS)).slice(-1);
+    let pieces = taken ? Infinity : 1;
+    world.rules.push(packet => {
+      if (packet.from === 'server') return hasData(packet.segment) && --pieces < 0 ? 'drop' : undefined;
+      alter(packet, s => Object.assign(s, { dataAckHi: before.dataAckHi, dataAckLo: before.dataAckLo }));
+      return undefined;
+    });
+    world.server.send(bytesOf(2800, 1000), world.now, { finish: true });
+    world.run(400);
+    assert.equal(world.client.received.length === 3800, taken);
+    // The only path goes, at both ends.
+    world.client.host.removeInterface(world.pathInterface(0), world.now);
+    world.rules.push(() => 'drop');
+    world.until('the end', () => world.server.connection.closed, 200_000);
+    assert.equal(
+      world.server.connection.error,
+      taken ? null : 'ETIMEDOUT',
+      world.server.connection.errorReason,
+    );
   });
 }
 

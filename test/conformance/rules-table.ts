@@ -111,8 +111,11 @@ const APPENDIX_D: readonly string[] = [
   '| M_LAST_ACK | as M_CLOSING, the peer was first |',
   '| M_TIME_WAIT | the application is told that it is over; a join is answered with the last DATA_ACK and a FIN (`timeWaitMs`) |',
   '',
-  'M_TIME_WAIT ends when the FIN of a subflow is acknowledged, for it carried that DATA_ACK, or after `closeTimeoutMs`. Only',
-  'clients open subflows: a server whose subflows are all lost with its last DATA_ACK outstanding ends with `ETIMEDOUT`.',
+  'M_TIME_WAIT ends when the FIN of a subflow is acknowledged, for it carried that DATA_ACK, or after `closeTimeoutMs`.',
+  '',
+  'An end whose subflows are all lost while it waits for its last DATA_ACKs waits `closeTimeoutMs` for another (§3.3.3). Then it ends',
+  'in order when the peer has finished and TCP has acknowledged every byte: that is what one subflow alone would have told it.',
+  'Bytes that not even TCP has acknowledged may be lost: `ETIMEDOUT`.',
 ];
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
