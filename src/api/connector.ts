@@ -18,6 +18,7 @@ export interface ConnectorClient {
   attempting(target: DialTarget): void;
   attemptSlow(target: DialTarget): void;
   attemptFailed(target: DialTarget, error: Error): void;
+  early(take: (bytes: Uint8Array, offset: number, length: number) => number): number;
   connected(session: Session): void;
   failed(error: Error): void;
 }
@@ -65,7 +66,7 @@ export class Connector {
   }
 
   async #prepareOn({ driver, network }: Stack): Promise<Dial> {
-    const { paths, device, config, multipath, checksum, connectTimeoutMs } = this.#options;
+    const { paths, device, config, multipath, checksum, fastOpen, connectTimeoutMs } = this.#options;
     if (network.tun !== undefined) {
       for (const path of paths ?? []) network.tun.place(path, device);
       // A device that cannot be had is one error, not one for every attempt.
@@ -87,6 +88,7 @@ export class Connector {
         attemptDelayMs: this.#options.autoSelectFamilyAttemptTimeout ?? ATTEMPT_DELAY_MS,
         multipath: multipath ?? true,
         checksum: checksum ?? false,
+        fastOpen: fastOpen ?? false,
         config,
       },
       this.#client,

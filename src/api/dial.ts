@@ -51,6 +51,7 @@ export interface DialOptions {
   readonly attemptDelayMs: number;
   readonly multipath: boolean;
   readonly checksum: boolean;
+  readonly fastOpen: boolean;
   readonly config: Parameters<Driver['host']['connect']>[0]['config'];
 }
 
@@ -60,6 +61,8 @@ export interface DialClient {
   /** It has not been answered for so long that the next is tried beside it. */
   attemptSlow(target: DialTarget): void;
   attemptFailed(target: DialTarget, error: MptcpError): void;
+  /** TCP Fast Open: what there is to write already; it stays the client's until the attempt has won. */
+  early(take: (bytes: Uint8Array, offset: number, length: number) => number): number;
   /** Whoever takes the session over is its `client` when this returns. */
   connected(session: Session): void;
   failed(error: MptcpError): void;
@@ -70,6 +73,8 @@ interface AttemptPlan {
   readonly target: DialTarget;
   readonly plan: PathPlan;
   readonly paths: readonly PlannedPath[];
+  /** RFC 7413 §4.2: its SYN asks for a cookie, or has one and data. Of the first attempt alone. */
+  readonly fastOpen: boolean;
 }
 
 /** One race. */
@@ -108,6 +113,11 @@ export class Dial {
   /** Gives up without a word. */
   cancel(): void {
     this.#finish(undefined);
+  }
+
+  /** What the client has to write already. */
+  early(take: (bytes: Uint8Array, offset: number, length: number) => number): number {
+    return this.#client.early(take);
   }
 
   /** One attempt has its answer. */
@@ -171,7 +181,7 @@ export class Dial {
     for (let i = 0; rounds.some(attempts => i < attempts.length); i++) {
       for (const attempts of rounds) if (i < attempts.length) plans.push(attempts[i]);
     }
-    return plans;
+    return plans.map((plan, i) => ({ ...plan, fastOpen: this.options.fastOpen && i === 0 }));
   }
 
   /** One attempt for every path that can carry the handshake. */
@@ -183,6 +193,7 @@ export class Dial {
       target,
       plan,
       paths: this.options.multipath ? plan.beginningWith(first, paths) : [first],
+      fastOpen: false,
     }));
   }
 
@@ -306,6 +317,7 @@ export class Attempt implements SessionClient {
           paths: [{ ...first, localPort }, ...others],
           multipath,
           checksum,
+          fastOpen: this.#plan.fastOpen,
           ...(config === undefined ? {} : { config }),
         },
         driver.now(),
@@ -317,6 +329,16 @@ export class Attempt implements SessionClient {
     this.#session = new Session({ driver, network, connection, plan: this.#plan.plan });
     this.#session.client = this;
     network.handFlow(over, localPort, this.#session);
+    if (connection.isDeferred) this.#sendEarly(this.#session);
+  }
+
+  /** With the cookie of an earlier connection: the SYN leaves now, with what there is to write. */
+  #sendEarly(session: Session): void {
+    const { connection, driver } = session;
+    session.earlyBytes = this.#dial.early((bytes, offset, length) =>
+      connection.write(bytes, offset, length, driver.now()),
+    );
+    connection.begin(driver.now());
   }
 
   /** Where the handshake goes: the first path may have a remote of its own. */

@@ -12,6 +12,7 @@ import {
   adopt,
   bindToDevice,
   closeDescriptor,
+  connectWithData,
   duplicate,
   newTcpHandle,
   openStream,
@@ -33,6 +34,8 @@ export interface KernelDialOptions {
   readonly localPort?: number;
   readonly device?: string;
   readonly typeOfService?: number;
+  /** TCP Fast Open for the first attempt; only when there is something to write. */
+  readonly fastOpen: boolean;
 }
 
 /** Who dialled. */
@@ -43,6 +46,8 @@ export interface KernelDialClient {
   attemptFailed(target: DialTarget, error: MptcpError): void;
   /** The descriptor is the client's from now on. */
   connected(fd: number): void;
+  /** The kernel has no TCP Fast Open for such sockets. */
+  noFastOpen(): void;
   failed(error: MptcpError): void;
 }
 
@@ -57,11 +62,13 @@ export class KernelDial {
   readonly #deadline: Alarm = new Alarm(() => this.#timedOut());
   readonly #waiting: DialTarget[];
   #referenced = true;
+  #fastOpen: boolean;
   #over = false;
 
   constructor(options: KernelDialOptions, client: KernelDialClient) {
     this.#options = options;
     this.#client = client;
+    this.#fastOpen = options.fastOpen;
     this.#waiting = interleaveFamilies(options.targets);
   }
 
@@ -140,6 +147,8 @@ export class KernelDial {
     try {
       if (device !== undefined) bindToDevice(fd, device);
       if (typeOfService !== undefined) setTypeOfService(fd, typeOfService);
+      if (this.#fastOpen && !connectWithData(fd)) this.#client.noFastOpen();
+      this.#fastOpen = false;
     } catch (error) {
       closeDescriptor(fd);
       throw error;

@@ -8,6 +8,7 @@
 import cluster from 'node:cluster';
 import { Server as NetServer } from 'node:net';
 import {
+  acceptWithData,
   adopt,
   beginCounting,
   bindToDevice,
@@ -127,6 +128,9 @@ export class KernelServer extends NetServer {
       // Each worker of a cluster has a socket of its own: Node shares only those that its primary made.
       if (options.reusePort ?? cluster.isWorker) reusePort(fd);
       if (this.#device !== undefined) bindToDevice(fd, this.#device);
+      const { fastOpen = 0, require = false } = this.#options;
+      // Before the third ACK nobody knows whether a connection will be Multipath TCP.
+      if (fastOpen > 0 && !require) acceptWithData(fd, fastOpen);
       return fd;
     } catch (error) {
       closeDescriptor(fd);

@@ -289,16 +289,23 @@ export class KernelSocket extends NetSocket implements WatchClient {
         ...(local === undefined ? {} : isAddress ? { localAddress: local } : { device: local }),
         ...(options.localPort === undefined ? {} : { localPort: options.localPort }),
         ...(this.#typeOfService === undefined ? {} : { typeOfService: this.#typeOfService }),
+        fastOpen: options.fastOpen === true && this.writableLength > 0 && !this.#needsHandshake(options),
       },
       {
         attempting: target => emitAttempt(this, 'connectionAttempt', target),
         attemptSlow: target => emitAttempt(this, 'connectionAttemptTimeout', target),
         attemptFailed: (target, error) => emitAttempt(this, 'connectionAttemptFailed', target, error),
         connected: fd => this.#connected(fd, options),
+        noFastOpen: () => this.#report(NO_FAST_OPEN),
         failed: error => this.destroy(error),
       },
     );
     this.#dial.start();
+  }
+
+  /** What these ask for is to be seen of the connection, or done to it, before anything is written. */
+  #needsHandshake({ paths, service }: ConnectOptions): boolean {
+    return this.#required || service !== undefined || (paths?.length ?? 0) > 1;
   }
 
   #connected(fd: number, options: ConnectOptions): void {
@@ -463,5 +470,10 @@ function warnOnce({ what, why, remedy }: Unhonoured): void {
 const AT_SERVER = {
   why: 'paths are looked after by the end that connects',
   remedy: 'say at the client what the connection is for',
+};
+const NO_FAST_OPEN: Unhonoured = {
+  what: 'fastOpen',
+  why: 'this kernel has no TCP Fast Open for Multipath TCP',
+  remedy: 'Linux 6.2 or later has it',
 };
 const warned: Set<string> = new Set();

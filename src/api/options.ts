@@ -71,6 +71,8 @@ export interface ConnectOptions extends SocketOptions {
   readonly typeOfService?: number;
   /** Reads into this buffer in place of 'data'; with the kernel only. */
   readonly onread?: OnReadOpts;
+  /** TCP Fast Open (RFC 7413): what is written at once goes with the SYN. The server may see it twice. */
+  readonly fastOpen?: boolean;
   /** Ask for DSS checksums. */
   readonly checksum?: boolean;
   /** Largest IP packet, headers included; 1,400 unless told. */
@@ -113,6 +115,8 @@ export interface ServerOptions {
   readonly backend?: BackendOption;
   /** Never plain TCP: a connection that falls back fails. */
   readonly require?: boolean;
+  /** TCP Fast Open (RFC 7413): so many connections at most before their third ACKs; 0 unless told. */
+  readonly fastOpen?: number;
   readonly checksum?: boolean;
   readonly mtu?: number;
   /** As for `connect`. */
@@ -443,6 +447,7 @@ const CONNECT_CHECKS: Record<string, OptionCheck> = {
   paths: PATHS,
   multipath: BOOLEAN,
   require: BOOLEAN,
+  fastOpen: BOOLEAN,
   checksum: BOOLEAN,
   typeOfService: TYPE_OF_SERVICE,
   mtu: MTU,
@@ -469,6 +474,7 @@ const SERVER_CHECKS: Record<string, OptionCheck> = {
   paths: PATHS,
   multipath: BOOLEAN,
   require: BOOLEAN,
+  fastOpen: { expected: 'a whole number from 0 to 65535', valid: isWhole(0, 65_535) },
   checksum: BOOLEAN,
   mtu: MTU,
   device: DEVICE,

@@ -55,6 +55,28 @@ export class PendingWrite {
     return taken;
   }
 
+  /** Shows what is left, as far as `take` wants it, and keeps it; how many bytes it took. */
+  show(take: (bytes: Uint8Array, offset: number, length: number) => number): number {
+    let taken = 0;
+    for (let i = this.#index, offset = this.#offset; i < this.#chunks.length; i++, offset = 0) {
+      const length = this.#chunks[i].length - offset;
+      const count = length === 0 ? 0 : take(this.#chunks[i], offset, length);
+      taken += count;
+      if (count < length) break;
+    }
+    return taken;
+  }
+
+  /** The first bytes of what is left need not be offered any more. */
+  skip(bytes: number): number {
+    let left = bytes;
+    return this.offer((_bytes, _offset, length) => {
+      const count = Math.min(length, left);
+      left -= count;
+      return count;
+    });
+  }
+
   /** Ends it with an error; without a write nothing happens. */
   fail(error: Error): void {
     this.#finish(error);

@@ -7,7 +7,7 @@
 
 import { EventEmitter } from 'node:events';
 import type { Connection } from '../host/index.ts';
-import { type Listener, Ready } from '../host/index.ts';
+import { FastOpenBit, type Listener, Ready } from '../host/index.ts';
 import { checkDevices, describeAddress, type LocalAddress } from './addresses.ts';
 import { connectionMade } from './diagnostics.ts';
 import type { EndpointOwner } from './driver.ts';
@@ -150,6 +150,8 @@ export class Server extends EventEmitter implements EndpointOwner {
     generation: number,
   ): Promise<void> {
     const { link, mtu, pcap, checksum, config, advertise, multipath } = this.#options;
+    // Before the third ACK nobody knows whether a connection will be Multipath TCP.
+    const fastOpen = this.#options.require === true ? 0 : (this.#options.fastOpen ?? 0);
     const settings =
       config === undefined && checksum === undefined
         ? {}
@@ -175,6 +177,7 @@ export class Server extends EventEmitter implements EndpointOwner {
         ...(options.backlog ? { backlog: options.backlog } : {}),
         ...(multipath === undefined ? {} : { multipath }),
         ...(advertised.length === 0 ? {} : { advertise: advertised }),
+        ...(fastOpen === 0 ? {} : { fastOpen, config: { fastOpen: config?.fastOpen ?? FAST_OPEN_BOTH } }),
       });
     } catch (error) {
       ports.close();
@@ -320,5 +323,7 @@ function listenError(error: unknown, host: string | undefined, port: number): Er
   });
 }
 
+/** Both roles of TCP Fast Open: what a server that asks for it wants, where the settings do not say. */
+const FAST_OPEN_BOTH: number = FastOpenBit.CLIENT | FastOpenBit.SERVER;
 /** The names of "every address", of both families. */
 const WILDCARDS: ReadonlySet<string> = new Set(['::', '0.0.0.0']);

@@ -46,6 +46,8 @@ export class Session implements EndpointOwner, AddressObserver, PortOwner {
   readonly network: Network;
   readonly connection: Connection;
   client: SessionClient | undefined;
+  /** Of what the client had to write, the bytes that the connection took before it was established. */
+  earlyBytes = 0;
   readonly #plan: PathPlan | undefined;
   #held = true;
   #over = false;

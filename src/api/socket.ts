@@ -92,6 +92,7 @@ export class Socket extends Duplex implements SessionClient {
       attempting: target => emitAttempt(this, 'connectionAttempt', target),
       attemptSlow: target => emitAttempt(this, 'connectionAttemptTimeout', target),
       attemptFailed: (target, error) => emitAttempt(this, 'connectionAttemptFailed', target, error),
+      early: take => this.#pending.show(take),
       connected: session => this.#connected(session),
       failed: error => this.destroy(error),
     });
@@ -354,6 +355,8 @@ export class Socket extends Duplex implements SessionClient {
     this.emit('connect');
     this.emit('ready');
     if (this.destroyed) return;
+    const early = this.#pending.skip(session.earlyBytes);
+    this.#bytesAccepted += early; // As in `#continueWrite`.
     this.#continueWrite();
     const final = this.#final;
     this.#final = undefined;

@@ -78,6 +78,20 @@ export function reusePort(fd: number): void {
   checked(calls().setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, ONE, 4), 'setsockopt');
 }
 
+/**
+ * TCP Fast Open: with a cookie of the server `connect` succeeds at once, and the first bytes written go with
+ * the SYN; before it connects. False: this kernel has it not (for Multipath TCP, before Linux 6.2).
+ */
+export function connectWithData(fd: number): boolean {
+  return calls().setsockopt(fd, SOL_TCP, TCP_FASTOPEN_CONNECT, ONE, 4) >= 0;
+}
+
+/** TCP Fast Open: a listener takes so many connections before their handshakes are over. */
+export function acceptWithData(fd: number, queue: number): void {
+  const bytes = new Uint8Array(Int32Array.of(queue).buffer);
+  checked(calls().setsockopt(fd, SOL_TCP, TCP_FASTOPEN, bytes, bytes.length), 'setsockopt');
+}
+
 /** The type of service of what is sent, and with IPv6 the traffic class. */
 export function setTypeOfService(fd: number, value: number): void {
   const bytes = new Uint8Array(Int32Array.of(value).buffer);
@@ -190,6 +204,8 @@ const SOL_SOCKET = 1;
 const SO_REUSEPORT = 15;
 const SO_BINDTODEVICE = 25;
 const SOL_TCP = 6;
+const TCP_FASTOPEN = 23;
+const TCP_FASTOPEN_CONNECT = 30;
 const TCP_IS_MPTCP = 43;
 const SOL_MPTCP = 284;
 const MPTCP_INFO = 1;

@@ -13,9 +13,11 @@ export {
   parseCounters,
 } from './counters.ts';
 export {
+  acceptWithData,
   adopt,
   bindToDevice,
   closeDescriptor,
+  connectWithData,
   duplicate,
   impediment,
   isMultipath,

@@ -55,10 +55,18 @@ async function connectFrom(
           attemptDelayMs: 250,
           multipath: true,
           checksum: false,
+          fastOpen: false,
           config: undefined,
         },
       },
-      { attempting: () => {}, attemptSlow: () => {}, attemptFailed: () => {}, connected, failed: reject },
+      {
+        attempting: () => {},
+        attemptSlow: () => {},
+        attemptFailed: () => {},
+        early: () => 0,
+        connected,
+        failed: reject,
+      },
     ).start();
   });
   scope.after(() => void socket.on('error', () => {}).destroy());
