@@ -185,6 +185,22 @@ test('idle: half for every timeout, not below the initial window; ssthresh remem
   assert.equal(c.cwndBytes, 10_000);
 });
 
+test('idle for just a timeout, or with no more than the initial window, ssthresh and window stay', () => {
+  for (const [idleMs, cwndBytes, ssthreshBytes] of [
+    [300, 40_000, 14_000],
+    [301, 40_000, 30_000],
+    [301, 20_000, 14_000],
+    [301, 20_001, 15_000],
+  ]) {
+    const c = createController('cubic', MSS, 20 * MSS);
+    c.onRetransmissionTimeout(20_000, true, 0);
+    assert.equal(c.ssthreshBytes, 14_000);
+    c.cwndBytes = cwndBytes;
+    c.onIdle(idleMs, 300);
+    assert.equal(c.ssthreshBytes, ssthreshBytes);
+  }
+});
+
 test('a timeout: one segment, ssthresh 0.7; slow start to it; then the curve with K = 0', () => {
   const c = createController('cubic', MSS, 100 * MSS);
   c.onRetransmissionTimeout(100 * MSS, true, 0);

@@ -110,6 +110,11 @@ test('what an error means, by type and code (RFC 9293 §3.9.2.2)', () => {
   }
 });
 
+test('no two meanings are the same', () => {
+  const meanings = Object.values(IcmpMeaning);
+  assert.equal(new Set(meanings).size, meanings.length);
+});
+
 test('the MTU of the next link: 16 bits in ICMP, 32 in ICMPv6, none in other errors', () => {
   const mtu = (bytes: Uint8Array) => decoded(bytes)?.error.mtuBytes;
   assert.equal(mtu(error4({ code: 4, word: [0, 0, 0x05, 0x14] })), 1300);
