@@ -10,6 +10,7 @@ import {
   Ready,
   State,
   type Tcb,
+  Timer,
 } from '../tcp/index.ts';
 import type { MultipathConnection } from './connection.ts';
 import { unmappedTimeout } from './fallback.ts';
@@ -179,6 +180,8 @@ export function subflowClosed(
   // A reset in answer to the SYN says that the token is unknown; one after the SYN/ACK does not.
   const unanswered = subflow.stage === Stage.CONNECTING;
   const neverOpened = unanswered || subflow.stage === Stage.PRE_ESTABLISHED;
+  // The peer has given up what was silent, and says so: the path is back.
+  const isBack = subflow.stage === Stage.SUSPECT && reason.code === 'ECONNRESET' && subflow.resetReason < 0;
   connection.reinjectFrom(subflow);
   drop(connection, subflow);
   if (connection.isDone) return;
@@ -200,7 +203,7 @@ export function subflowClosed(
   // end.
   const permanent = refused && (neverOpened || !alone);
   const code = subflow.peerReset?.reason ?? subflow.resetReason;
-  connection.paths.subflowClosed(subflow, { neverOpened, permanent, reason: code }, now);
+  connection.paths.subflowClosed(subflow, { neverOpened, permanent, reason: code, isBack }, now);
   if (!alone) return;
   if (unanswered && refused) {
     // The peer does not know the connection any more.
@@ -217,6 +220,11 @@ export function subflowClosed(
 export function replaced(subflow: Subflow, now: number): void {
   const text = 'replaced by a new subflow on the same path';
   subflow.reset({ reason: ResetReason.PERFORMANCE, text, transient: true }, now);
+}
+
+/** The path of a join whose SYN was not answered has shown life: the SYN leaves again now. */
+export function hastenJoin({ stage, tcb }: Subflow, now: number): void {
+  if (stage === Stage.CONNECTING && tcb.state === State.SYN_SENT) tcb.deadlines[Timer.RETRANSMIT] = now;
 }
 
 /** RFC 8684 §3.4.2: ask before removing; meanwhile its bytes go elsewhere. */

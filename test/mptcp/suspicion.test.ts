@@ -108,6 +108,22 @@ test('the path comes back: it is used again, and a second death is no slower tha
   world.finish();
 });
 
+for (const darkMs of [2500, 4000, 5500, 7000, 8500, 10_000]) {
+  test(`the peer has given the path up when it comes back after ${darkMs / 1000} s: it is opened again by the first answer`, () => {
+    const world = lan();
+    const dark = darken(world);
+    const after = world.now + darkMs;
+    while (world.now < after) exchange(world);
+    assert.equal(world.active('server'), 1);
+    dark.on = false;
+    // The next probe is half a second away at most.
+    world.until('two paths', () => world.active('client') === 2 && world.active('server') === 2, 600);
+    world.run(10_000);
+    assert.equal(world.active('client'), 2);
+    world.finish();
+  });
+}
+
 test('REMOVE_ADDR that is lost is said again', () => {
   const world = lan({ server: PATIENT });
   let lost = 0;

@@ -18,7 +18,7 @@ import type { PathOptions } from '../observation.ts';
 import { openJoin } from '../opening.ts';
 import { LASTING_REASONS } from '../reset-reason.ts';
 import { Stage, type Subflow } from '../subflow.ts';
-import { isStuck, replaced } from '../subflow-life.ts';
+import { hastenJoin, isStuck, replaced } from '../subflow-life.ts';
 import type { Managed } from './managed.ts';
 
 /** A pair of addresses that should carry a subflow. */
@@ -248,11 +248,12 @@ export class PathManager {
 
   /**
    * A subflow is gone. `neverOpened`: its handshake failed; `permanent`: the peer wants no other one here;
-   * `reason`: of the MP_TCPRST it ended with, -1 without.
+   * `reason`: of the MP_TCPRST it ended with, -1 without; `isBack`: it was silent, and a reset of the peer
+   * shows that its path no longer is.
    */
   subflowClosed(
     subflow: Subflow,
-    how: { neverOpened: boolean; permanent: boolean; reason: number },
+    how: { neverOpened: boolean; permanent: boolean; reason: number; isBack: boolean },
     now: number,
   ): void {
     const plan = this.planOf(subflow);
@@ -268,7 +269,8 @@ export class PathManager {
       if (i >= 0) this.announced.splice(i, 1);
       return;
     }
-    this.failed(plan, now, how.reason);
+    if (how.isBack && plan.replacement !== null) hastenJoin(plan.replacement, now);
+    else this.failed(plan, now, how);
     this.run(now);
   }
 
@@ -373,16 +375,17 @@ export class PathManager {
   }
 
   /**
-   * Sets the next attempt: at once when nothing else carries the connection, backing off otherwise, and late
-   * when the reason will not pass soon.
+   * Sets the next attempt: at once when nothing else carries the connection or the path has just come back,
+   * backing off otherwise, and late when the reason will not pass soon.
    */
-  private failed(plan: Plan, now: number, reason = -1): void {
+  private failed(plan: Plan, now: number, { reason = -1, isBack = false } = {}): void {
     const { rejoinMinMs, rejoinMaxMs } = this.connection.env.config;
     const alone = this.connection.bestOpenSubflow() === null;
     let delayMs = Math.min(rejoinMinMs * 2 ** plan.failures, rejoinMaxMs);
-    if (alone && plan.failures === 0) delayMs = 0;
     // RFC 8684 §3.6: the time "SHOULD take into account the properties of the failure".
-    else if (!alone && LASTING_REASONS.has(reason)) delayMs = rejoinMaxMs;
+    const lasts = !alone && LASTING_REASONS.has(reason);
+    if (lasts) delayMs = rejoinMaxMs;
+    else if ((alone || isBack) && plan.failures === 0) delayMs = 0;
     plan.failures++;
     plan.nextMs = now + delayMs;
   }
