@@ -124,6 +124,18 @@ test('idle: half for every timeout, and ssthresh remembers three quarters of the
   assert.equal(c.ssthreshBytes, 60_000);
 });
 
+test('idle for just a timeout changes nothing, a millisecond more does', () => {
+  for (const [idleMs, ssthreshBytes] of [
+    [300, 10_000],
+    [301, 15_000],
+  ]) {
+    const c = atTenSegments();
+    c.cwndBytes = 20_000;
+    c.onIdle(idleMs, 300);
+    assert.equal(c.ssthreshBytes, ssthreshBytes);
+  }
+});
+
 test('a larger segment size raises a window that would not hold one segment', () => {
   const c = createController('reno', MSS, 2 * MSS);
   c.onRetransmissionTimeout(MSS, true, 0);
