@@ -126,6 +126,17 @@ test('every cause in the table is brought about here', () => {
   assert.deepEqual(CASES.map(({ cause }) => cause).sort(), Object.keys(FALLBACK_CAUSES).sort());
 });
 
+test('every cause has its counter, its section and a sentence, and no other has the same', () => {
+  const sentences = new Set<string>();
+  for (const [cause, { section, counter, advice }] of Object.entries(FALLBACK_CAUSES)) {
+    assert.match(section, /^(3\.[179](\.\d)?|6)$/, cause);
+    assert.equal(new World().client.host.counters[counter], 0, cause);
+    assert.match(advice, /^[A-Z].{30,}\.$/, cause);
+    sentences.add(advice);
+  }
+  assert.equal(sentences.size, CASES.length);
+});
+
 for (const { cause, side, seenBy, rule, options, before } of CASES) {
   test(`${cause}: told and counted at the ${side}`, () => {
     const world = new World(options);

@@ -1,6 +1,6 @@
 // Finds the tests that prove a rule: those whose title begins with its id, `test('C8a, J6d: …'`.
 
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 /** One test that names rules. */
@@ -10,6 +10,26 @@ export interface Proof {
   readonly ids: readonly string[];
   /** The title behind the ids; what a loop puts in is `…`. */
   readonly title: string;
+}
+
+/** A test, whatever it proves. */
+export interface Title {
+  /** From the root of the repository. */
+  readonly file: string;
+  /** What a loop puts in is `…`. */
+  readonly title: string;
+}
+
+/** Every test of a source. */
+export function titlesIn(file: string, source: string): Title[] {
+  return [...source.matchAll(TEST)].map(([, , text = '']) => ({ file, title: readable(text) }));
+}
+
+/** Those of one file, as scenarios name it: room and name. */
+export function titlesOf(name: string): Title[] {
+  const file = `test/${name}.test.ts`;
+  const url = new URL(`../../../${file}`, import.meta.url);
+  return existsSync(url) ? titlesIn(file, readFileSync(url, 'utf8')) : [];
 }
 
 /** All of them, by file, in the order of their sources. */
@@ -28,12 +48,13 @@ export function proofsIn(file: string, source: string): Proof[] {
     const head = HEAD.exec(text);
     if (head === null) return [];
     const [whole, ids = ''] = head;
-    const title = text
-      .slice(whole.length)
-      .replace(/\$\{[^}]*\}/g, '…')
-      .replace(/\\(.)/g, '$1');
-    return [{ file, ids: ids.split(', '), title }];
+    return [{ file, ids: ids.split(', '), title: readable(text.slice(whole.length)) }];
   });
+}
+
+/** A title as it is in the source, for people. */
+function readable(text: string): string {
+  return text.replace(/\$\{[^}]*\}/g, '…').replace(/\\(.)/g, '$1');
 }
 
 /** Tests of this file itself, with titles as samples. */

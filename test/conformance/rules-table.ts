@@ -6,6 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { type Proof, proofs } from './proofs.ts';
 import type { Level, Rule } from './rule.ts';
 import { RULES } from './rules.ts';
+import { SCENARIOS } from './scenarios.ts';
+import { renderScenarios } from './scenarios-table.ts';
 
 export const DOCUMENT: string = fileURLToPath(new URL('../../../docs/RFC8684.md', import.meta.url));
 
@@ -34,7 +36,15 @@ export function render(rules: readonly Rule[], tests: readonly Proof[]): string 
     const rows = rules.filter(({ id }) => letters.includes(id.charAt(0)));
     return ['', `## ${title}`, '', ...COLUMNS, ...rows.map(rule => rowOf(rule, tests))];
   });
-  return [...INTRODUCTION, '', ...countsOf(rules, tests), ...lines, ...APPENDIX_D, ''].join('\n');
+  return [
+    ...INTRODUCTION,
+    '',
+    ...countsOf(rules, tests),
+    ...lines,
+    ...renderScenarios(SCENARIOS),
+    ...APPENDIX_D,
+    '',
+  ].join('\n');
 }
 
 function rowOf(rule: Rule, tests: readonly Proof[]): string {

@@ -8,9 +8,26 @@ import { proofs, proofsIn } from './proofs.ts';
 import type { Rule } from './rule.ts';
 import { RULES } from './rules.ts';
 import { complaints, DOCUMENT, render } from './rules-table.ts';
+import { SCENARIOS } from './scenarios.ts';
+import { scenarioComplaints } from './scenarios-table.ts';
 
 test('every rule of RFC 8684 has a test or a reason, and tests name no other', () => {
   assert.deepEqual(complaints(RULES, proofs()), []);
+});
+
+test('every scenario has a test in both roles, and the tests that it names are there', () => {
+  assert.deepEqual(scenarioComplaints(SCENARIOS), []);
+});
+
+test('a role without a test and the name of no test are complained about', () => {
+  const find = (file: string) => (file === 'a/b' ? [{ file: 'test/a/b.test.ts', title: 'G1: a thing' }] : []);
+  const scenario = { what: 'it', section: '1', client: ['a/b: a thing'] };
+  assert.deepEqual(scenarioComplaints([{ ...scenario, server: ['a/b: thing'] }], find), []);
+  assert.deepEqual(scenarioComplaints([scenario], find), ['it: no test as server']);
+  assert.deepEqual(scenarioComplaints([{ ...scenario, both: ['a/c: a thing', 'a/b: nothing'] }], find), [
+    'it: there is no test "a/c: a thing"',
+    'it: there is no test "a/b: nothing"',
+  ]);
 });
 
 test('docs/RFC8684.md is what rules and tests come to', () => {
