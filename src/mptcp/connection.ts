@@ -109,6 +109,8 @@ export class MultipathConnection implements ByteStream {
   readonly lingering: Subflow[] = [];
   /** A join that is over, or in use, got so far that either side may have sent data on it. */
   everMultiple = false;
+  /** A join was completed: the peer counts it too, and will not go on as TCP. */
+  wasJoined = false;
   /** Data was sent or received on another subflow than the first. */
   hasSpread = false;
   nextSubflowId = 1;

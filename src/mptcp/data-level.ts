@@ -5,7 +5,7 @@
 import { Ready } from '../tcp/index.ts';
 import { abortConnection } from './close.ts';
 import type { MultipathConnection } from './connection.ts';
-import { signalsVanished } from './fallback.ts';
+import { mayBeHeardAsTcp, signalsVanished } from './fallback.ts';
 import { isCandid } from './plain-words.ts';
 import { maySignal } from './signals.ts';
 import { Stage } from './subflow.ts';
@@ -120,7 +120,7 @@ export function dataTimeout(connection: MultipathConnection, now: number): void 
     const inFlight = connection.subflows.some(
       s => s.stage !== Stage.SUSPECT && s.sendMap.overlaps(connection.dataUna, connection.dataUna + 1),
     );
-    if (!inFlight)
+    if (!inFlight && !mayBeHeardAsTcp(connection))
       connection.reinjection.add(
         connection.dataUna,
         Math.min(connection.dataNxt, connection.dataUna + REINJECT_BYTES),

@@ -364,12 +364,7 @@ export function unmappedTimeout(subflow: Subflow, now: number): boolean {
  * second time: a peer that has fallen back would take it for new.
  */
 export function signalsVanished(connection: MultipathConnection, now: number): boolean {
-  let subflow: Subflow | null = null;
-  for (const one of connection.subflows) {
-    if (!one.isOpen) continue;
-    if (subflow !== null) return false;
-    subflow = one;
-  }
+  const subflow = onlyOpen(connection);
   if (subflow === null || !subflow.lastWithoutOptions || !connection.confirmed) return false;
   if (subflow.tcb.sndUna !== subflow.tcb.sndNxt) return false;
   if (mayContinue(subflow, now)) {
@@ -383,6 +378,25 @@ export function signalsVanished(connection: MultipathConnection, now: number): b
 }
 
 /**
+ * What was heard last on the only subflow there ever was carried no option: a peer that has fallen back would
+ * take bytes sent a second time for new. With more in flight, `signalsVanished` decides later.
+ */
+export function mayBeHeardAsTcp(connection: MultipathConnection): boolean {
+  const subflow = onlyOpen(connection);
+  return subflow?.initial === true && subflow.lastWithoutOptions && !connection.everMultiple;
+}
+
+function onlyOpen({ subflows }: MultipathConnection): Subflow | null {
+  let only: Subflow | null = null;
+  for (const one of subflows) {
+    if (!one.isOpen) continue;
+    if (only !== null) return null;
+    only = one;
+  }
+  return only;
+}
+
+/**
  * A FIN without any MPTCP option on the only subflow, and no DATA_FIN: the peer has fallen back and ends the
  * stream as TCP does. True when it was taken so.
  */
@@ -393,6 +407,16 @@ export function plainFinReceived(subflow: Subflow, now: number): boolean {
   fallBack(subflow, { cause: 'data-without-mapping', seenBy: 'local' }, now);
   subflow.tcb.extension.finReceived(now);
   return true;
+}
+
+/**
+ * Would a FIN of ours that has lost its options pass for the end of the stream (`plainFinReceived`, or a
+ * third ACK without MP_CAPABLE)? On the only subflow there ever was, before all has been sent and ended.
+ * DEVIATION (RFC 8684 §3.4.2: closed with a FIN): such a one is reset, for a stream that was cut must not
+ * look whole. What was under way on it goes on over the next one, as after any reset.
+ */
+export function passesForEnd({ wasJoined, dataFinDsn, dataNxt }: MultipathConnection): boolean {
+  return !wasJoined && (dataFinDsn < 0 || dataNxt < dataFinDsn);
 }
 
 /** A segment without any DSS: does it acknowledge data? False: the subflow ended. */

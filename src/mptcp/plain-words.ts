@@ -26,6 +26,9 @@ export class PlainWords {
   answerDue = false;
   /** The segment being written is a question or an answer. */
   speaking = false;
+  /** Questions, and answers, that have left: the peer concludes from two. */
+  questions = 0;
+  answers = 0;
   /** A question has left since data was last acknowledged by a segment with options. */
   asked = false;
   /** When the first question, and the first answer, was heard after which nothing with options came. */
@@ -56,6 +59,7 @@ export function transmitQuestion(subflow: Subflow, out: Uint8Array, offset: numb
   const { plainWords: words, tcb } = subflow;
   if (words === null || !words.questionDue) return 0;
   words.questionDue = false;
+  words.questions++;
   words.speaking = true;
   const written = transmitHeadAgain(tcb, out, offset, now);
   words.speaking = false;
@@ -72,6 +76,7 @@ export function transmitAnswer(subflow: Subflow, out: Uint8Array, offset: number
   const { plainWords: words, tcb } = subflow;
   if (words === null || !words.answerDue) return 0;
   words.answerDue = false;
+  words.answers++;
   words.speaking = true;
   tcb.ackPending = true;
   const written = transmitAck(tcb, out, offset, now);
@@ -140,11 +145,14 @@ export function isCandid(subflow: Subflow): boolean {
 }
 
 /**
- * A question or an answer has left, so the peer may have concluded. A join begun since then does not matter:
- * had the peer heard of it, it would not have.
+ * So many questions or answers have left that the peer may have concluded. A join begun since then does not
+ * matter: had the peer heard of it, it would not have.
  */
 export function mayFollow(subflow: Subflow): boolean {
-  return subflow.plainWords !== null && isContinuous(subflow);
+  const words = subflow.plainWords;
+  // A client to whom no option has come yet believes the first answer (RFC 8684 §3.7).
+  const enough = subflow.dataAckSeen ? ENOUGH : 1;
+  return words !== null && Math.max(words.questions, words.answers) >= enough && isContinuous(subflow);
 }
 
 function isContinuous(subflow: Subflow): boolean {
@@ -155,6 +163,9 @@ function wordsOf(subflow: Subflow): PlainWords {
   subflow.plainWords ??= new PlainWords();
   return subflow.plainWords;
 }
+
+/** Questions, or answers, from which a side concludes. */
+const ENOUGH = 2;
 
 /** Timeouts in a row after which it is asked whether anything without options passes. */
 const SILENT_TIMEOUTS = 2;

@@ -13,7 +13,7 @@ import {
   Timer,
 } from '../tcp/index.ts';
 import type { MultipathConnection } from './connection.ts';
-import { unmappedTimeout } from './fallback.ts';
+import { passesForEnd, unmappedTimeout } from './fallback.ts';
 import type { FallbackInfo } from './observation.ts';
 import { raceWon } from './race.ts';
 import { ResetReason } from './reset-reason.ts';
@@ -45,7 +45,7 @@ export function countEstablished(connection: MultipathConnection, on: boolean): 
 /** A joined subflow may carry data now. */
 export function subflowActive(connection: MultipathConnection, subflow: Subflow, now: number): void {
   subflow.stage = Stage.ACTIVE;
-  connection.everMultiple = true;
+  connection.everMultiple = connection.wasJoined = true;
   afterEstablished(connection, subflow, now);
   connection.paths.subflowActive(subflow, now);
   for (const other of [...connection.subflows]) {
@@ -365,11 +365,12 @@ export function removePath(connection: MultipathConnection, interfaceId: number,
 /** A subflow is not wanted any more. */
 export function closeSubflow(connection: MultipathConnection, subflow: Subflow, now: number): void {
   connection.env.counters.RmSubflow++;
-  if (subflow.stage === Stage.ACTIVE) {
+  if (subflow.stage === Stage.ACTIVE && !passesForEnd(connection)) {
     // RFC 8684 §3.4.2: "A subflow that is still functioning MUST be closed with a FIN exchange"
     retire(connection, subflow, now);
   } else if (subflow.stage !== Stage.CLOSING) {
-    subflow.reset({ reason: ResetReason.ADMINISTRATIVE, text: 'the path was taken away' }, now);
+    const text = 'the path was taken away';
+    subflow.reset({ reason: ResetReason.ADMINISTRATIVE, code: 'ENETDOWN', text }, now);
   }
 }
 

@@ -343,12 +343,12 @@ export class Subflow implements Extension, Path {
   }
 
   /** Resets the TCP connection with a reason and tells the connection. */
-  reset(options: { reason: number; text: string; transient?: boolean }, now: number): void {
+  reset(options: { reason: number; text: string; transient?: boolean; code?: string }, now: number): void {
     if (this.tcb.state === State.CLOSED) return;
     this.resetReason = options.reason;
     this.resetTransient = options.transient ?? false;
     this.tcb.abort();
     if (this.tcb.resetPending) this.connection.env.counters.MPRstTx++;
-    subflowClosed(this.connection, this, { code: 'ECONNRESET', text: options.text }, now);
+    subflowClosed(this.connection, this, { code: options.code ?? 'ECONNRESET', text: options.text }, now);
   }
 }

@@ -15,6 +15,8 @@ export interface PathRun {
   readonly backward: Lane;
   /** No middlebox stands on it. */
   readonly clear: boolean;
+  /** Packets may overtake each other on it. */
+  readonly reorders: boolean;
   /** Longest round trip: delays, jitter, reordering and full queues of both directions. */
   readonly maxRttMs: number;
   up: boolean;
@@ -42,6 +44,8 @@ export class ConnectionRun {
   readonly paths: ConnectionPath[] = [];
   /** Paths by local and remote address, seen from the client. */
   readonly pathByAddresses: ReadonlyMap<string, PathRun>;
+  /** The client is configured to send no SYN without MP_CAPABLE (`plainSynMs` 0). */
+  readonly asksOnce: boolean;
   openedMs = 0;
   /** Never opened: the client had no address for its first path at the time. */
   skipped = false;
@@ -58,12 +62,14 @@ export class ConnectionRun {
     client: Application;
     server: Application;
     pathByAddresses: ReadonlyMap<string, PathRun>;
+    asksOnce?: boolean;
   }) {
     this.index = options.index;
     this.plan = options.plan;
     this.client = options.client;
     this.server = options.server;
     this.pathByAddresses = options.pathByAddresses;
+    this.asksOnce = options.asksOnce ?? false;
   }
 
   /** Both applications have got where they wanted, or know that they will not. */
@@ -112,7 +118,7 @@ export class ConnectionRun {
    */
   pathsInUse(side: 'client' | 'server'): PathRun[] {
     const app = this[side];
-    if (app.connection === undefined || !app.connected) return [this.paths[0].path];
+    if (app.connection === undefined || !app.connected) return [this.paths[0].path].filter(hasBothEnds);
     this.observe(side, app.connection);
     const info = side === 'client' ? this.clientInfo : this.serverInfo;
     const regular: PathRun[] = [];
@@ -120,7 +126,8 @@ export class ConnectionRun {
     for (const subflow of info?.subflows ?? []) {
       if (subflow.state !== 'active' && subflow.state !== 'suspect') continue;
       const path = this.pathOf(side, subflow.local.address, subflow.remote.address);
-      if (path?.up && (path.clear || this.isPlain)) (subflow.backup ? backup : regular).push(path);
+      if (path?.up && hasBothEnds(path) && (path.clear || this.isPlain))
+        (subflow.backup ? backup : regular).push(path);
     }
     return regular.length > 0 ? regular : backup;
   }
@@ -136,7 +143,7 @@ export class ConnectionRun {
    * Why it is no fault of the stack that this connection ended with an error; '' when nothing explains it.
    */
   excuse(nowMs: number): string {
-    const { client, server } = this;
+    const { client, server, plan } = this;
     if (client.aborted || server.aborted) return 'an application aborted';
     if (leftEarly(client, server) || leftEarly(server, client)) return 'an application left data unread';
     const first = this.paths[0].path;
@@ -146,6 +153,10 @@ export class ConnectionRun {
     if (server.connection === undefined && lost >= SYN_ACK_ATTEMPTS) return 'the handshake was lost';
     if (server.connection === undefined && client.writtenBytes === 0)
       return 'a silent client lost its third ACK';
+    // With the race switched off a box that refuses the option refuses the connection: RFC 8684 §3.1 leaves
+    // it to local policy whether a SYN without follows.
+    if (plan.multipath && this.asksOnce && !client.connected && !first.clear) return 'its SYN was refused';
+    if (this.isTornApart) return 'options vanished behind bytes whose place one end does not know';
     if (this.isPlain && [client, server].some(end => end.error === 'ENETDOWN'))
       return 'its only address went';
     if (this.onlyItsEndWasLost) return 'the other end had everything and was gone';
@@ -171,6 +182,17 @@ export class ConnectionRun {
     return whole && this.paths.some(one => lost(one.path));
   }
 
+  /**
+   * A box took options away in the middle; one end went on as TCP and the other could not, for it had bytes
+   * that might be repetitions. RFC 8684 §3.7 then wants the subflow reset; nobody lets the two meet again.
+   */
+  private get isTornApart(): boolean {
+    const { clientInfo, serverInfo, plan } = this;
+    if (!plan.multipath || !plan.serverMultipath || this.paths[0].path.clear) return false;
+    if (clientInfo === undefined || serverInfo === undefined) return false;
+    return (clientInfo.fallback === null) !== (serverInfo.fallback === null);
+  }
+
   private endured(path: PathRun, nowMs: number): boolean {
     const outageMs = path.up ? 0 : nowMs - path.downSinceMs;
     if (Math.max(outageMs, path.longestOutageMs) > LONGEST_OUTAGE_TO_SURVIVE_MS) return false;
@@ -186,6 +208,11 @@ export class ConnectionRun {
 /** How paths are found by the addresses at their ends. */
 export function addressKey(clientAddress: string, serverAddress: string): string {
   return `${clientAddress}>${serverAddress}`;
+}
+
+/** An address that was removed at either end takes no packet, whatever the other end believes. */
+function hasBothEnds({ forward, backward }: PathRun): boolean {
+  return forward.to.present && backward.to.present;
 }
 
 function passesOptions({ path }: ConnectionPath): boolean {

@@ -39,7 +39,15 @@ export function drawApplications(
     client.keepAliveMs = Math.round(logBetween(random, 2_000, 300_000));
     server.keepAliveMs = Math.round(logBetween(random, 2_000, 300_000));
   }
+  // A full queue may lose that packet too, where nothing else is ever lost.
+  if (client.keepAliveMs === 0 && isSilent(clientSteps)) {
+    client.keepAliveMs = Math.round(logBetween(random.fork('silent client'), 2_000, 300_000));
+  }
   return { client, server };
+}
+
+function isSilent([first]: readonly SendStep[]): boolean {
+  return first === undefined || first.bytes === 0 || (first.afterReceivedBytes ?? 0) > 0;
 }
 
 // Who says what after what. Returns the client's steps and the server's.

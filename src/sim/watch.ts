@@ -74,7 +74,10 @@ export class Watch {
       const first = run.paths[0].path;
       const lostFirst = first.forward.lostPackets + first.backward.lostPackets;
       const interferences = first.forward.interferences + first.backward.interferences;
-      const disturbed = lostFirst + interferences > 0;
+      // Both SYNs of the race may be answered late, by a machine that stood still or over a long path, and
+      // the answers overtake each other: nobody can tell that from an option that was lost.
+      const overtaken = first.reorders && run.clientInfo?.fallback?.cause === 'syn-unanswered';
+      const disturbed = lostFirst + interferences > 0 || overtaken;
       this.report(checkMultipath(run, { benign: isBenign(world.plan), disturbed }));
     }
     if (world.failures.length === 0) this.checkLeftover();

@@ -206,6 +206,7 @@ export class World {
       forward,
       backward,
       clear: middlebox === undefined,
+      reorders: plan.forward.reorder !== undefined || plan.backward.reorder !== undefined,
       maxRttMs: longestMs(plan.forward) + longestMs(plan.backward) + machinesMs,
       up: true,
       upSinceMs: 0,
@@ -239,6 +240,7 @@ export class World {
       client: side('client', 0),
       server: side('server', 1),
       pathByAddresses: this.pathByAddresses,
+      asksOnce: this.plan.hosts[plan.client].config.plainSynMs === 0,
     });
     this.connections.push(run);
     this.listen(plan);

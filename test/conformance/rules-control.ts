@@ -200,7 +200,7 @@ export const CONTROL_RULES: readonly Rule[] = [
     level: 'MUST',
     section: '3.4.2',
     asks: 'a subflow that still works is closed by FIN, not by REMOVE_ADDR',
-    here: '`removePath` in [mptcp/subflow-life.ts]',
+    here: '`removePath` in [mptcp/subflow-life.ts]; reset while it is the only one there ever was and the stream is not over: its FIN without options would pass for the end of the stream',
   },
   {
     id: 'Z1a',

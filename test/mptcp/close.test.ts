@@ -144,13 +144,13 @@ test('F1: a DATA_FIN repeated after the end does no harm', () => {
   world.finish();
 });
 
-test('F6, X4b: the only path taken away: its subflow ends by FIN, the connection lives until closeTimeoutMs', () => {
-  const world = new World({ client: { closeTimeoutMs: 5000 }, server: { closeTimeoutMs: 5000 } });
-  world.establish();
+test('F6, X4b: every path taken away: subflows end by FIN, the connection lives until closeTimeoutMs', () => {
+  const world = new World({ paths: 2, client: { closeTimeoutMs: 5000 }, server: { closeTimeoutMs: 5000 } });
+  world.establish(2);
   world.transfer('client', 3000);
   world.run(100);
   const start = world.now;
-  world.client.connection.removePath(world.pathInterface(0), world.now);
+  for (const path of [1, 0]) world.client.connection.removePath(world.pathInterface(path), world.now);
   world.run(200);
   assert.equal(world.log.filter(p => isRst(p.segment)).length, 0, 'a working subflow is not reset');
   assert.ok(world.packets('client', isFin).length > 0);
@@ -160,6 +160,22 @@ test('F6, X4b: the only path taken away: its subflow ends by FIN, the connection
   assert.equal(world.client.connection.error, 'ETIMEDOUT');
   assert.ok(world.now - start >= 5000 && world.now - start < 9000, `after ${world.now - start} ms`);
   world.untilGone();
+});
+
+test('F6: the only path there ever was, taken away, ends by RST; a join over another goes on with the stream', () => {
+  const world = new World({ paths: 2 });
+  world.establish(1, { paths: [{ interfaceId: world.pathInterface(0) }] });
+  world.transfer('client', 3000);
+  world.client.send(bytesOf(100_000, 3000), world.now);
+  world.run(12);
+  world.client.connection.removePath(world.pathInterface(0), world.now);
+  world.run(1_000);
+  assert.equal(world.packets('client', s => isRst(s) && has(s, Mp.TCPRST)).length, 1);
+  assert.equal(world.packets('client', isFin).length, 0);
+  world.client.connection.addPath({ interfaceId: world.pathInterface(1) }, world.now);
+  world.until('the rest', () => world.server.received.length === 103_000);
+  assert.deepEqual(Uint8Array.from(world.server.received), bytesOf(103_000));
+  world.finish();
 });
 
 // MP_FASTCLOSE

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { ResetReason } from '../../src/mptcp/index.ts';
 import { DssFlag, Flag, Mp, type Segment } from '../../src/wire/index.ts';
 import { RawPeer } from './raw-peer.ts';
-import { bytesOf, has, isRst } from './world.ts';
+import { bytesOf, has, hasData, isRst } from './world.ts';
 
 function resets(sent: Segment[]): Segment[] {
   return sent.filter(isRst);
@@ -363,4 +363,40 @@ test('J7c: data on a joined subflow before its third ACK does not reach the appl
   const [rst] = resets(peer.data(flow, { bytes: bytesOf(100, 100), dsn: 101 }));
   assert.equal(rst.rstReason, ResetReason.MPTCP);
   assert.equal(peer.read().length, 0);
+});
+
+test('data that TCP acknowledges without options, with more in flight, is not sent again: the peer may be TCP', () => {
+  const peer = new RawPeer();
+  const flow = peer.open();
+  peer.data(flow, { bytes: bytesOf(100), dsn: 1 });
+  const sent = [...peer.take()];
+  const source = bytesOf(60_000);
+  let written = 0;
+  const write = (): void => {
+    written += peer.connection?.write(source, written, 1_300, peer.now) ?? 0;
+    sent.push(...peer.take());
+  };
+  for (let i = 0; i < 8; i++) write();
+  const [firstData] = sent.filter(hasData);
+  flow.rcvNxt += firstData.payloadLength;
+  const dataAck = 1 + firstData.payloadLength;
+  const dss = peer.mapping({ payload: new Uint8Array(0), ssn: flow.ssn, dsn: 101, length: 0, dataAck });
+  const dssFlags = DssFlag.DATA_ACK | DssFlag.DATA_ACK_64;
+  sent.push(...peer.put(peer.segment(flow, { ...dss, dssFlags })));
+  // Bytes without a mapping, long after the last one: this side cannot go on as TCP.
+  peer.wait(400);
+  sent.push(...peer.put(peer.segment(flow, { flags: Flag.ACK | Flag.PSH }), bytesOf(10, 100)));
+  flow.ssn += 10;
+  for (let i = 0; i < 30; i++) {
+    sent.push(...peer.wait(150));
+    flow.rcvNxt += 1_300;
+    sent.push(...peer.put(peer.segment(flow)));
+    write();
+  }
+  assert.ok(sent.filter(hasData).length > 20);
+  for (const segment of sent.filter(hasData)) {
+    if (!has(segment, Mp.DSS) || (segment.dssFlags & DssFlag.MAP) === 0) continue;
+    const dsn = Number(BigInt.asUintN(32, BigInt(segment.dsnLo) - (peer.hostIdsn & 0xffffffffn)));
+    assert.equal(dsn, segment.ssn, 'bytes were assigned a second time');
+  }
 });

@@ -6,7 +6,19 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Mp } from '../../src/wire/index.ts';
 import { Dice } from './dice.ts';
-import { alter, bytesOf, hasData, isSyn, isSynAck, type Packet, type Rule, World } from './world.ts';
+import {
+  alter,
+  bytesOf,
+  hasData,
+  isFin,
+  isRst,
+  isSyn,
+  isSynAck,
+  type Packet,
+  type Rule,
+  stripped,
+  World,
+} from './world.ts';
 
 /** What a middlebox takes away, and from which segments. */
 function stripper(dice: Dice, paths: number): Rule {
@@ -119,4 +131,72 @@ test(`${count} conversations through middleboxes, from seed ${first}`, () => {
       });
     }
   }
+});
+
+// A FIN that ends a subflow says, without its options, that the stream ends.
+
+test('the first path is taken away while a middlebox strips the third ACK: the server sees no end', () => {
+  const world = new World();
+  world.rules.push(stripped(s => !isSyn(s) && !isSynAck(s)));
+  world.server.onConnected = () => world.server.send(bytesOf(215), world.now, { finish: true });
+  world.connect();
+  world.until('connected', () => world.client.connection.connected);
+  world.client.send(bytesOf(19), world.now);
+  world.run(5);
+  world.client.connection.removePath(world.pathInterface(0), world.now);
+  world.run(60_000);
+  assert.ok(world.client.connection.closed);
+  assert.equal(world.client.connection.error, 'ENETDOWN');
+  for (const { ended, error } of world.server.connections) {
+    assert.equal(ended, false, 'the server believes in an end that the client never made');
+    assert.equal(error, 'ECONNRESET');
+  }
+});
+
+for (const side of ['client', 'server'] as const) {
+  test(`a middlebox begins to strip, then the ${side} takes the only path away: no end at the other`, () => {
+    const world = new World();
+    world.establish();
+    world.transfer('client', 3000);
+    world.transfer('server', 3000);
+    world.run(500);
+    world.rules.push(stripped(() => true));
+    const peer = world.peer(side);
+    const [interfaceId] = peer.interfaces.values();
+    peer.connection.removePath(interfaceId, world.now);
+    world.run(1_000);
+    const other = world.peer(side === 'client' ? 'server' : 'client');
+    assert.equal(other.connection.ended, false, 'a false end');
+    world.untilGone();
+    assert.equal(other.connection.ended, false, 'a false end');
+    assert.notEqual(other.connection.error, null);
+  });
+}
+
+test('the only path is taken away with the end of the stream not sent yet, and options vanish: no end', () => {
+  const world = new World();
+  world.establish();
+  world.transfer('client', 100);
+  world.client.send(bytesOf(200_000, 100), world.now, { finish: true });
+  world.rules.push(stripped((_, p) => p.from === 'client'));
+  world.client.connection.removePath(world.pathInterface(0), world.now);
+  world.untilGone();
+  assert.ok(world.server.received.length < 200_100);
+  assert.equal(world.server.connection.ended, false, 'a false end');
+});
+
+test('the only path is taken away when all was sent and ended: its FIN ends both, whatever becomes of options', () => {
+  const world = new World();
+  world.establish();
+  world.transfer('client', 100);
+  world.server.connection.shutdown(world.now);
+  world.run(200);
+  world.client.send(bytesOf(1000, 100), world.now, { finish: true });
+  world.settle();
+  world.client.connection.removePath(world.pathInterface(0), world.now);
+  world.run(500);
+  assert.equal(world.packets('client', isRst).length, 0);
+  assert.ok(world.packets('client', isFin).length > 0);
+  assert.equal(world.server.received.length, 1100);
+  assert.equal(world.server.connection.ended, true);
 });

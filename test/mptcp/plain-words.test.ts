@@ -4,7 +4,17 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Flag, type Segment } from '../../src/wire/index.ts';
-import { bytesOf, hasData, isSyn, isSynAck, type Packet, type Rule, type Side, World } from './world.ts';
+import {
+  bytesOf,
+  hasData,
+  isSyn,
+  isSynAck,
+  type Packet,
+  type Rule,
+  type Side,
+  stripped,
+  World,
+} from './world.ts';
 
 const isAnySyn = (s: Segment): boolean => isSyn(s) || isSynAck(s);
 const isQuestion = (s: Segment): boolean => hasData(s) && s.mp === 0 && !s.hasTimestamps;
@@ -120,6 +130,39 @@ describe('no conclusion', () => {
     world.until('the rest', () => world.server.received.length === 40_000);
     for (const side of SIDES) assert.equal(world.peer(side).connection.multipath().active, true, side);
     world.finish();
+  });
+
+  test('one question is answered, then segments come that lose their options: their sender has not concluded', () => {
+    const world = new World();
+    let active = false;
+    let closed = false;
+    let passed = 0;
+    let asked = false;
+    world.rules.push(({ from }) => (from === 'server' && closed ? 'drop' : undefined));
+    world.establish();
+    world.transfer('client', 20_000);
+    world.transfer('server', 20_000);
+    world.run(1_000);
+    // Two segments arrive as they are and nothing is heard of them; the rest is lost until the first question.
+    world.rules.push(({ from, segment }) => {
+      if (!active || from !== 'client' || asked || ++passed <= 2) return undefined;
+      asked = isQuestion(segment);
+      return asked ? undefined : 'drop';
+    });
+    // From there on all of it arrives, without options.
+    world.rules.push(stripped((_, p) => asked && p.from === 'client'));
+    active = closed = true;
+    world.server.send(bytesOf(50, 20_000), world.now);
+    world.client.send(bytesOf(600_000, 20_000), world.now);
+    world.until('a question', () => asked);
+    closed = false;
+    world.run(60_000);
+    for (const side of SIDES) {
+      const { received, connection } = world.peer(side);
+      assert.deepEqual(Uint8Array.from(received), bytesOf(received.length), `${side}: bytes nobody wrote so`);
+      assert.equal(connection.ended, false);
+    }
+    assert.notEqual(world.server.connection.multipath().fallback?.cause, 'options-dropped');
   });
 
   test('questions that come after their companions bring nothing new: multipath goes on', () => {

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { test } from 'node:test';
-import { Mp, type Segment } from '../../src/wire/index.ts';
+import { Flag, Mp, type Segment } from '../../src/wire/index.ts';
 import { announce, withdraw } from '../conformance/addresses.ts';
 import { type Flow, RawPeer } from './raw-peer.ts';
 import {
@@ -216,6 +216,8 @@ test('the only path is taken away and MP_FAIL comes on it: as TCP the connection
   const peer = new RawPeer();
   const flow = peer.open();
   peer.data(flow, { bytes: bytesOf(100), dsn: 1 });
+  const second = peer.join(2222);
+  peer.put(peer.segment(second, { flags: Flag.RST | Flag.ACK }));
   peer.connection?.removePath(peer.interfaceId, peer.now);
   assert.ok(peer.take().some(isFin));
   const sent = peer.put(peer.segment(flow, { mp: Mp.FAIL }));

@@ -155,13 +155,15 @@ test('truncated: an end before all bytes, or that nobody made', () => {
 });
 
 function path(name: string): PathRun {
-  const lane = { lostPackets: 0, lostSyns: 0, lastLossMs: Number.NEGATIVE_INFINITY, longestLossSpanMs: 0 };
+  const lost = { lostPackets: 0, lostSyns: 0, lastLossMs: Number.NEGATIVE_INFINITY, longestLossSpanMs: 0 };
+  const lane = (): object => ({ ...lost, to: { present: true } });
   return {
     index: 0,
     name,
-    forward: { ...lane },
-    backward: { ...lane },
+    forward: lane(),
+    backward: lane(),
     clear: true,
+    reorders: false,
     maxRttMs: 100,
     up: true,
     upSinceMs: 0,
@@ -348,6 +350,39 @@ test('finish: what excuses an error, and what does not', () => {
   client.app.connected = false;
   (first.forward as { lostSyns: number }).lostSyns = 7;
   assert.match(run.excuse(1000), /handshake/);
+});
+
+test('finish: a refused SYN excuses a client that is not to ask without the option, where a box stands', () => {
+  const { run, client } = finished();
+  client.app.connected = false;
+  const [first] = run.paths as { path: { clear: boolean } }[];
+  first.path.clear = false;
+  assert.doesNotMatch(run.excuse(1000), /refused/);
+  (run as { asksOnce: boolean }).asksOnce = true;
+  assert.match(run.excuse(1000), /refused/);
+  first.path.clear = true;
+  assert.equal(run.excuse(1000), '');
+});
+
+test('finish: one end that went on as TCP alone is excused by a box only', () => {
+  const { run } = finished();
+  const info = { active: true, fallback: null, token: 1, subflows: [] };
+  run.clientInfo = info;
+  run.serverInfo = { ...info, fallback: { cause: 'options-dropped', seenBy: 'peer' } };
+  assert.equal(run.excuse(1000), '');
+  (run.paths[0].path as { clear: boolean }).clear = false;
+  assert.match(run.excuse(1000), /vanished/);
+  run.clientInfo = run.serverInfo;
+  assert.equal(run.excuse(1000), '');
+});
+
+test('progress: a path of which one end has lost its address does not work', () => {
+  const { run } = finished();
+  const [{ path: first }] = run.paths;
+  run.client.connected = false;
+  assert.deepEqual(run.pathsInUse('client'), [first]);
+  (first.forward as unknown as { to: { present: boolean } }).to.present = false;
+  assert.deepEqual(run.pathsInUse('client'), []);
 });
 
 test('fallback and join: only for a reason, and all paths where nothing is in the way', () => {
