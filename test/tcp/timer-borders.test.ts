@@ -1,0 +1,208 @@
+// One below, at, one above: timers that ring at their time, keepalive, window probes, ECN and what Fast Open remembers.
+// Expected values are the formulas of the RFC named beside them, worked out for round numbers.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ecnSynFlags, negotiateEcn, noteCodepoint } from '../../src/tcp/ecn.ts';
+import { FastOpenClient, fastOpenEnds, fastOpenTimedOut, synRoom } from '../../src/tcp/fast-open.ts';
+import type { Tcb } from '../../src/tcp/tcb.ts';
+import { expireTimers, synRetryAt, Timer } from '../../src/tcp/timers.ts';
+import { Flag, Segment } from '../../src/wire/index.ts';
+import { connected, established, synSent } from './peer.ts';
+
+test('each timer rings at its time and not before, once, and for itself alone', () => {
+  for (const [timer, done] of [
+    [Timer.DELAYED_ACK, (tcb: Tcb) => tcb.ackPending],
+    [Timer.TLP, (tcb: Tcb) => tcb.tlpPending],
+    [Timer.PACE, (tcb: Tcb) => tcb.deadlines[Timer.PACE] === Infinity],
+    [Timer.TIME_WAIT, (tcb: Tcb) => tcb.closeReason !== null],
+    [Timer.RETRANSMIT, (tcb: Tcb) => tcb.backoff === 1],
+    [Timer.REORDER, (tcb: Tcb) => tcb.deadlines[Timer.REORDER] === Infinity],
+    [Timer.PERSIST, (tcb: Tcb) => tcb.deadlines[Timer.PERSIST] === Infinity],
+    [Timer.KEEPALIVE, (tcb: Tcb) => tcb.keepAliveSent === 1],
+  ] as const) {
+    const { tcb, now } = established();
+    Object.assign(tcb, { ackPending: false, keepAliveMs: 50, lastReceivedMs: now, keepAliveIntervalMs: 10 });
+    tcb.keepAliveProbes = 3;
+    tcb.deadlines.fill(Infinity);
+    tcb.deadlines[timer] = now + 100;
+    expireTimers(tcb, now + 99);
+    assert.equal(done(tcb), false, `${timer}`);
+    assert.equal(tcb.nextDeadline(), now + 100);
+    expireTimers(tcb, now + 100);
+    assert.equal(done(tcb), true, `${timer}`);
+    assert.ok(tcb.nextDeadline() > now + 100, `${timer}`);
+  }
+});
+
+test('RFC 9293 §3.8.4: keepalive probes after the idle time, and gives up after so many, or the user’s time', () => {
+  for (const [userTimeoutMs, sent, idleMs, over] of [
+    [0, 2, 10_000, false],
+    [0, 3, 10_000, true],
+    [12_000, 3, 11_999, false],
+    [12_000, 1, 12_000, true],
+    [12_000, 0, 12_000, false],
+  ] as const) {
+    const peer = established({ config: { userTimeoutMs } });
+    const { tcb, now } = peer;
+    Object.assign(tcb, { keepAliveMs: 10_000, keepAliveIntervalMs: 1000, keepAliveProbes: 3 });
+    Object.assign(tcb, { keepAliveSent: sent, lastReceivedMs: now - idleMs });
+    tcb.deadlines[Timer.KEEPALIVE] = now;
+    expireTimers(tcb, now);
+    assert.equal(tcb.closeReason?.code ?? null, over ? 'ETIMEDOUT' : null);
+    if (!over) assert.deepEqual([tcb.keepAliveSent, tcb.deadlines[Timer.KEEPALIVE]], [sent + 1, now + 1000]);
+  }
+  // Heard meanwhile: the idle time begins again there.
+  const { tcb, now } = established();
+  Object.assign(tcb, { keepAliveMs: 10_000, keepAliveSent: 2, lastReceivedMs: now - 9999 });
+  tcb.deadlines[Timer.KEEPALIVE] = now;
+  expireTimers(tcb, now);
+  assert.deepEqual([tcb.keepAliveSent, tcb.deadlines[Timer.KEEPALIVE]], [0, now + 1]);
+});
+
+test('RFC 9293 §3.8.6.1: a window probe; a rest of the window is used instead; silence of two is told', () => {
+  for (const [sndWnd, backoff, heardAgo, probes, told] of [
+    [0, 0, 10, 1, 0],
+    [0, 1, 10, 1, 1],
+    [0, 1, 4, 1, 0],
+    [1, 0, 10, 0, 0],
+  ]) {
+    const peer = connected();
+    const { tcb, now } = peer;
+    let timeouts = 0;
+    peer.connection.write(new Uint8Array(10), 0, 10, now);
+    Object.assign(tcb, { sndWnd, backoff, lastReceivedMs: now - heardAgo, lastSentMs: now - 5 });
+    tcb.extension.timedOut = () => {
+      timeouts++;
+    };
+    tcb.deadlines[Timer.PERSIST] = now;
+    expireTimers(tcb, now);
+    assert.deepEqual([peer.counters.TCPWinProbe, tcb.probePending ? 1 : 0], [probes, probes]);
+    assert.deepEqual([tcb.windowOverride, tcb.backoff, timeouts], [probes === 0, backoff + 1, told]);
+  }
+});
+
+test('RFC 5482: the SYN is repeated within the user’s time, and never in the past', () => {
+  for (const [userTimeoutMs, now, at] of [
+    [0, 1000, 2000],
+    [5000, 1000, 2000],
+    [1500, 1000, 2000],
+    [999, 1000, 1999],
+    [500, 2000, 2000],
+  ]) {
+    const { tcb } = synSent({ config: { userTimeoutMs, rtoInitialMs: 1000 } });
+    tcb.progressMs = 1000;
+    assert.equal(synRetryAt(tcb, now), at);
+  }
+});
+
+test('RFC 3168 §6.1.1: which SYN asks for ECN, which answer agrees, and who may send what', () => {
+  for (const [ecn, flags, codepoint, agreed] of [
+    ['passive', 'SYN ECE CWR', 0, true],
+    ['on', 'SYN ECE CWR', 0, true],
+    ['off', 'SYN ECE CWR', 0, false],
+    ['passive', 'SYN ECE', 0, false],
+    ['passive', 'SYN CWR', 0, false],
+    ['passive', 'SYN ECE CWR', 2, false],
+    ['on', 'SYN ACK ECE', 0, true],
+    ['passive', 'SYN ACK ECE', 0, false],
+    ['on', 'SYN ACK ECE CWR', 0, false],
+    ['on', 'SYN ACK', 0, false],
+  ] as const) {
+    for (const synTransmissions of [1, 2]) {
+      const { tcb } = established({ config: { ecn } });
+      tcb.synTransmissions = synTransmissions;
+      const bits = flags.split(' ').reduce((sum, name) => sum | Flag[name as keyof typeof Flag], 0);
+      negotiateEcn(tcb, Object.assign(new Segment(), { flags: bits, ecn: codepoint }));
+      assert.equal(tcb.ecn.agreed, agreed, `${ecn} ${flags} ${codepoint}`);
+      // RFC 3168 §6.1.1: none of it after a SYN without.
+      const first = !flags.includes('ACK') || synTransmissions === 1;
+      assert.equal(tcb.ecn.capable, agreed && first);
+    }
+  }
+  for (const [ecn, synTransmissions, flags] of [
+    ['on', 0, Flag.ECE | Flag.CWR],
+    ['on', 1, 0],
+    ['passive', 0, 0],
+  ] as const) {
+    const { tcb } = established({ config: { ecn } });
+    tcb.synTransmissions = synTransmissions;
+    assert.equal(ecnSynFlags(tcb, false), flags);
+    tcb.ecn.agreed = true;
+    assert.equal(ecnSynFlags(tcb, true), Flag.ECE);
+  }
+});
+
+test('RFC 3168 §6.1.3: a mark is echoed until the sender says CWR', () => {
+  const { tcb } = established();
+  const arrive = (flags: number, ecn: number): [boolean, boolean] => {
+    tcb.ackPending = false;
+    noteCodepoint(tcb, Object.assign(new Segment(), { flags, ecn }));
+    return [tcb.ecn.echoing, tcb.ackPending];
+  };
+  assert.deepEqual(arrive(0, 3), [false, false], 'not agreed');
+  tcb.ecn.agreed = true;
+  assert.deepEqual(arrive(0, 2), [false, false]);
+  assert.deepEqual(arrive(0, 3), [true, true]);
+  assert.deepEqual(arrive(0, 3), [true, false]);
+  assert.deepEqual(arrive(Flag.CWR, 2), [false, true]);
+  assert.deepEqual(arrive(Flag.CWR, 3), [true, true]);
+});
+
+test('Fast Open: the third timeout in a row, or an earlier end, and a FIN beyond a hole say that data vanishes', () => {
+  const watched = (cookie: Uint8Array | null, carries: boolean) => {
+    const told: string[] = [];
+    const { tcb } = established();
+    const memory = {
+      answered: () => {},
+      blackHole: () => told.push('black hole'),
+      passes: () => told.push('passes'),
+    };
+    tcb.fastOpenClient = new FastOpenClient({ cookie, carries, mss: 0, memory });
+    return { tcb, told };
+  };
+  for (const [count, isLast, holes] of [
+    [2, false, 0],
+    [3, false, 1],
+    [4, false, 0],
+    [2, true, 1],
+    [3, true, 1],
+    [4, true, 0],
+  ] as const) {
+    for (const [cookie, carries, counts] of [
+      [new Uint8Array(8), true, true],
+      [null, true, true],
+      [new Uint8Array(0), false, true],
+      [null, false, false],
+    ] as const) {
+      const { tcb, told } = watched(cookie, carries);
+      fastOpenTimedOut(tcb, count, isLast, 5);
+      assert.equal(told.length, counts ? holes : 0, `${[count, isLast]}`);
+    }
+  }
+  for (const [bytesReceived, rcvFinSsn, said] of [
+    [1, -1, ['passes']],
+    [0, -1, []],
+    [0, 5, []],
+    [0, 6, ['black hole']],
+    [1, 6, ['passes']],
+  ] as const) {
+    const { tcb, told } = watched(new Uint8Array(8), true);
+    Object.assign(tcb, { bytesReceived, rcvFinSsn, rcvNxt: 5 });
+    fastOpenEnds(tcb, 5);
+    assert.deepEqual(told, said);
+  }
+});
+
+test('RFC 7413 §4.2.1: a SYN has room for what the server takes, less forty octets of options', () => {
+  for (const [mss, room] of [
+    [0, 1420],
+    [1000, 960],
+    [1461, 1420],
+  ]) {
+    const { tcb } = established();
+    const memory = { answered: () => {}, blackHole: () => {}, passes: () => {} };
+    tcb.fastOpenClient = new FastOpenClient({ cookie: null, carries: true, mss, memory });
+    assert.equal(synRoom(tcb), room);
+  }
+});
