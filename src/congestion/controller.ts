@@ -16,6 +16,8 @@ export interface CongestionController {
   cwndBytes: number;
   /** Infinity until the first congestion event or the end of the first slow start. */
   ssthreshBytes: number;
+  /** The handshake is over: the window to begin with, and the initial window that a pause goes back to. */
+  begin(mssBytes: number, initialWindowBytes: number, cwndBytes: number): void;
   setMss(mssBytes: number): void;
   /**
    * `ackedBytes` were newly delivered (cumulative or SACK); `inFlightBytes` is what is still outstanding

@@ -19,7 +19,7 @@ export class Cubic implements CongestionController {
   cwndBytes: number;
   ssthreshBytes: number = Infinity;
 
-  readonly #initialWindowBytes: number;
+  #initialWindowBytes: number;
   #mssBytes: number;
   #hystart: HyStart | null = new HyStart();
   #inRecovery = false;
@@ -54,6 +54,12 @@ export class Cubic implements CongestionController {
     this.#mssBytes = mssBytes;
     this.#initialWindowBytes = initialWindowBytes;
     this.cwndBytes = initialWindowBytes;
+  }
+
+  begin(mssBytes: number, initialWindowBytes: number, cwndBytes: number): void {
+    this.#mssBytes = mssBytes;
+    this.#initialWindowBytes = initialWindowBytes;
+    this.cwndBytes = cwndBytes;
   }
 
   setMss(mssBytes: number): void {

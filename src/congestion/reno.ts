@@ -12,7 +12,7 @@ export class Reno implements CongestionController {
   cwndBytes: number;
   ssthreshBytes: number = Infinity;
 
-  readonly #initialWindowBytes: number;
+  #initialWindowBytes: number;
   #mssBytes: number;
   /** Bytes acknowledged towards the next increase in congestion avoidance. */
   #bytesAcked = 0;
@@ -27,6 +27,12 @@ export class Reno implements CongestionController {
     this.#mssBytes = mssBytes;
     this.#initialWindowBytes = initialWindowBytes;
     this.cwndBytes = initialWindowBytes;
+  }
+
+  begin(mssBytes: number, initialWindowBytes: number, cwndBytes: number): void {
+    this.#mssBytes = mssBytes;
+    this.#initialWindowBytes = initialWindowBytes;
+    this.cwndBytes = cwndBytes;
   }
 
   setMss(mssBytes: number): void {

@@ -68,6 +68,9 @@ export const LINUX_CONFIG: Partial<Config> = {
   dataTimeoutMs: 924_600,
   // No plain SYN beside one that is not answered.
   plainSynMs: 0,
+  synRetransBeforeFallback: 2,
+  synLinearTimeouts: 4,
+  lossProbeDelayMs: 200,
   firstDataAck: false,
 };
 

@@ -279,7 +279,11 @@ const SYSCTLS: readonly Sysctl[] = [
   number('ipv4.tcp_rto_min_us', 'rtoMinMs', [1, INT_MAX], { unit: 'µs', scale: 0.001, linux: '200000' }),
   flag('ipv4.tcp_sack', 'sack', { linux: '1' }),
   fixed('ipv4.tcp_shrink_window', '0', 'RFC 9293 SHLD-14, and RFC 8684 §3.3.4: a window is not taken back'),
-  fixed('ipv4.tcp_slow_start_after_idle', '1', 'RFC 5681 §4.1: the window decays while nothing is sent'),
+  flag('ipv4.tcp_slow_start_after_idle', 'slowStartAfterIdle', { linux: '1' }),
+  number('ipv4.tcp_syn_linear_timeouts', 'synLinearTimeouts', [0, 127], {
+    linux: '4',
+    why: 'whoever does not answer may be overloaded (RFC 6298 §5.5)',
+  }),
   number('ipv4.tcp_syn_retries', 'synRetries', [1, 127], { linux: '6' }),
   number('ipv4.tcp_synack_retries', 'synAckRetries', [0, 255], { linux: '5' }),
   fixed('ipv4.tcp_syncookies', '0', 'a full queue drops: a cookie has no room for MP_CAPABLE', '1'),
@@ -302,4 +306,14 @@ const SYSCTLS: readonly Sysctl[] = [
   fixed('mptcp.path_manager', 'kernel', 'endpoints and limits are the host’s (host.endpoints)'),
   fixed('mptcp.pm_type', '0', 'endpoints and limits are the host’s (host.endpoints)'),
   fixed('mptcp.scheduler', 'default', 'lowest round trip first, as Linux’s default'),
+  {
+    ...number('mptcp.syn_retrans_before_tcp_fallback', 'synRetransBeforeFallback', [0, 128], {
+      linux: '2',
+      why: 'a plain SYN sets out beside the one with MP_CAPABLE (`plainSynMs`, off once this is set)',
+    }),
+    write: value => {
+      const count = wholeNumber(value, 0, 128);
+      return count === null ? null : { synRetransBeforeFallback: count, plainSynMs: 0 };
+    },
+  },
 ];

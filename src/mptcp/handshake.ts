@@ -4,6 +4,7 @@
 
 import { Timer } from '../tcp/index.ts';
 import { CapableFlag, Flag, Mp, type Segment } from '../wire/index.ts';
+import { SYN_ALWAYS_CAPABLE } from './config.ts';
 import type { MultipathConnection } from './connection.ts';
 import { fallBack } from './fallback.ts';
 import { joinHmac, keyFrom, sameBytes } from './keys.ts';
@@ -36,6 +37,7 @@ export function capableFlags({ checksum, env }: MultipathConnection): number {
 /** Options of a SYN or SYN/ACK. */
 export function synOptions(subflow: Subflow, segment: Segment, synAck: boolean): void {
   const connection = subflow.connection;
+  if (!synAck) giveUpCapable(subflow);
   if (subflow.plainCause !== null) return;
   if (subflow.initial) {
     const local = connection.localKey;
@@ -65,6 +67,16 @@ export function synOptions(subflow: Subflow, segment: Segment, synAck: boolean):
     segment.joinToken = connection.remoteKey.token;
     connection.env.counters.MPJoinSynTx++;
   }
+}
+
+/** RFC 8684 §3.1: "at some point the host SHOULD fall back to regular TCP" when no answer comes. */
+function giveUpCapable(subflow: Subflow): void {
+  const { env } = subflow.connection;
+  const limit = env.config.synRetransBeforeFallback;
+  if (!subflow.initial || subflow.plainCause !== null || limit >= SYN_ALWAYS_CAPABLE) return;
+  if (subflow.tcb.synTransmissions <= limit) return;
+  subflow.plainCause = 'syn-unanswered';
+  env.counters.MPCapableSYNTXDrop++;
 }
 
 /** The SYN/ACK arrived at the side that opened the subflow. False: the subflow was ended. */
@@ -98,7 +110,7 @@ function capableAnswered(subflow: Subflow, segment: Segment, now: number): boole
 /** RFC 8684 §3.1: a SYN without MP_CAPABLE begins a regular TCP session. */
 function plainAnswered(subflow: Subflow, cause: PlainCause, now: number): boolean {
   subflow.connection.owner.setEndpoints(subflow.tcb);
-  if (subflow.connection.race !== null) optionsDropped(subflow, now);
+  if (subflow.connection.race !== null || cause === 'syn-unanswered') optionsDropped(subflow, now);
   return fallBack(subflow, { cause, seenBy: 'local' }, now);
 }
 

@@ -4,6 +4,7 @@
 // Before: handshake, fallback, options-in report. After: opening asks.
 
 import type { NetworkInterface } from '../tcp/index.ts';
+import { SYN_ALWAYS_CAPABLE } from './config.ts';
 import type { MultipathConnection } from './connection.ts';
 import type { Subflow } from './subflow.ts';
 
@@ -103,7 +104,8 @@ export function optionsDropped(subflow: Subflow, now: number): void {
   if (env.config.blackholeTimeoutMs === 0) return;
   env.counters.Blackhole++;
   const { network } = subflow.tcb.networkInterface;
-  const warned = subflow.plainCause === 'network-remembered';
+  const asLinux = env.config.synRetransBeforeFallback < SYN_ALWAYS_CAPABLE;
+  const warned = asLinux || subflow.plainCause === 'network-remembered';
   owner.networks.optionsDropped(network, warned, now + env.config.blackholeTimeoutMs);
 }
 

@@ -122,6 +122,10 @@ function dataSequenceSignal(
     const dataAck = wide
       ? sequence.from64(segment.dataAckHi, segment.dataAckLo)
       : sequence.from32(segment.dataAckLo, connection.dataUna);
+    const { dataFinDsn, dataUna, dataBackoff } = connection;
+    connection.finWasLate =
+      dataFinDsn >= 0 &&
+      (dataUna > dataFinDsn ? now - connection.dataProgressMs <= SOON_MS : dataBackoff > 0);
     dataAcknowledged(connection, dataAck, segment.window << subflow.tcb.sndScale, now);
   }
   if ((flags & DssFlag.MAP) !== 0) return mapping(subflow, segment, ssn, now);
@@ -231,3 +235,6 @@ function checksumMismatch(subflow: Subflow, now: number): boolean {
 
 /** One object for every mapping that arrives: a segment costs no allocation. */
 const arrived: Mapping = { ssn: 0, dsn: 0, length: 0, checksum: -1 };
+
+/** A DATA_FIN that comes so soon after the answer to ours came with it. */
+const SOON_MS = 40;

@@ -3,6 +3,7 @@
 // DATA_ACK (§3.3), and on pure ACKs one address or priority signal at a time (§3.3.8, §3.4).
 // Before: tcp/output. After: wire.
 
+import { State } from '../tcp/index.ts';
 import { DssFlag, Mp, optionsLength, RstFlag, type Segment } from '../wire/index.ts';
 import { mappingChecksum } from './checksum.ts';
 import type { MultipathConnection } from './connection.ts';
@@ -60,6 +61,8 @@ export function ackOptions(subflow: Subflow, segment: Segment, now: number): voi
     return;
   }
   const { tcb } = subflow;
+  // As Linux: both DATA_FINs and the FIN before it have been acknowledged.
+  if (tcb.state === State.TIME_WAIT && connection.isDone) return;
   const isRepeat = subflow.ackedDsn === connection.dataAckDsn && tcb.lastAckSent === tcb.rcvNxt;
   dataAck(subflow, segment);
   // A repeated DATA_FIN leaves no room beside it: signals go first, the DATA_FIN with the next

@@ -74,7 +74,7 @@ export class Subflow implements Extension, Path {
   readonly initial: boolean;
   readonly cost: number;
   readonly join: JoinState | null;
-  readonly plainCause: PlainCause | null;
+  plainCause: PlainCause | null;
   /** Set when the TCP block has been made. */
   tcb!: Tcb;
   localAddressId: number;

@@ -24,6 +24,12 @@ export interface TcpConfig {
   /** SYN and SYN/ACK retransmissions before giving up (Linux: tcp_syn_retries, tcp_synack_retries). */
   synRetries: number;
   synAckRetries: number;
+  /** So many repetitions of a SYN come a second apart, and only then do they back off (Linux: 4). */
+  synLinearTimeouts: number;
+  /** The congestion window decays while nothing is sent (RFC 5681 §4.1; Linux: tcp_slow_start_after_idle). */
+  slowStartAfterIdle: boolean;
+  /** Tail loss probes of a lone segment wait so much longer: its ACK may be delayed (RFC 8985 §7.2). */
+  lossProbeDelayMs: number;
   /** Unacknowledged data ends a connection after this many ms without progress (RFC 9293 R2, ≥ 100 s). */
   dataTimeoutMs: number;
   /**
@@ -76,6 +82,11 @@ export const TCP_DEFAULTS: TcpConfig = {
   rtoMaxMs: 120_000,
   synRetries: 6,
   synAckRetries: 5,
+  // DEVIATION (Linux: 4): whoever does not answer may be overloaded (RFC 6298 §5.5).
+  synLinearTimeouts: 0,
+  slowStartAfterIdle: true,
+  // DEVIATION (RFC 8985 and Linux: 200 ms): ours and Linux's acknowledgements are delayed by 40 ms.
+  lossProbeDelayMs: 50,
   dataTimeoutMs: 120_000,
   userTimeoutMs: 0,
   delayedAckMs: 40,

@@ -140,12 +140,19 @@ function establish(tcb: Tcb, segment: Segment, ack: number, now: number): void {
 
 function startCongestion(tcb: Tcb): void {
   const mss = tcb.payloadMss;
-  tcb.congestion.setMss(mss);
   // RFC 6928 §2: min(10·MSS, max(2·MSS, 14600)).
   // More than one repetition of the SYN says congestion: one segment (RFC 5681 §3.1 as RFC 6928 §2 relaxes
   // it).
   const segments = tcb.synTransmissions > 2 ? 1 : tcb.env.config.initialWindowSegments;
-  tcb.congestion.cwndBytes = Math.min(segments * mss, Math.max(2 * mss, segments * 1460));
+  tcb.congestion.begin(
+    mss,
+    initialWindow(tcb.env.config.initialWindowSegments, mss),
+    initialWindow(segments, mss),
+  );
+}
+
+function initialWindow(segments: number, mss: number): number {
+  return Math.min(segments * mss, Math.max(2 * mss, segments * 1460));
 }
 
 /** The handshake's round trip, when it was not ambiguous (Karn). */

@@ -6,7 +6,7 @@ import { Flag, type Segment } from '../wire/index.ts';
 import { processAck } from './ack.ts';
 import { noteCodepoint } from './ecn.ts';
 import { acceptPeerOptions, completeHandshake, receiveSynSent } from './handshake.ts';
-import { noteBeyond, noteDuplicate } from './sack-report.ts';
+import { forgetReport, noteBeyond, noteDuplicate } from './sack-report.ts';
 import { isSynchronized, mayReceive, State } from './state.ts';
 import type { Tcb } from './tcb.ts';
 import { Timer } from './timers.ts';
@@ -182,6 +182,8 @@ function receiveReset(tcb: Tcb, segment: Segment, ssn: number, now: number): voi
   tcb.lastReceivedMs = now;
   const before = tcb.state;
   tcb.extension.resetReceived(segment, now);
+  // RFC 9293 §3.5.2: a reset is not answered with one, whatever the extension gave up because of it.
+  tcb.resetPending = false;
   const refused = before === State.SYN_RECEIVED && !tcb.fastOpenServer?.early;
   const code = refused ? 'ECONNREFUSED' : 'ECONNRESET';
   const orderly = before === State.TIME_WAIT || before === State.LAST_ACK || before === State.CLOSING;
@@ -200,6 +202,7 @@ function challenge(tcb: Tcb, now: number): void {
   }
   tcb.challengeCount++;
   tcb.env.counters.TCPChallengeACK++;
+  tcb.challengeDue = tcb.state === State.SYN_RECEIVED;
   tcb.ackPending = true;
 }
 
@@ -222,6 +225,7 @@ function receivePayload(tcb: Tcb, segment: Segment, ssn: number, now: number): v
   }
   const length = end - start;
   tcb.bytesReceived += length;
+  tcb.lastPayloadMs = now;
   if (length > tcb.rcvMss) tcb.rcvMss = Math.min(length, tcb.payloadMss);
   measureReceiver(tcb, segment, now);
   noteCodepoint(tcb, segment);
@@ -293,25 +297,33 @@ function acknowledgeLater(tcb: Tcb, length: number, now: number): void {
 
 function noteFin(tcb: Tcb, finSsn: number): void {
   if (tcb.rcvFinSsn < 0 && finSsn >= tcb.rcvNxt) tcb.rcvFinSsn = finSsn;
-  tcb.ackPending = true;
+  if (tcb.rcvNxt !== tcb.rcvFinSsn) tcb.ackPending = true;
 }
 
 /** RFC 9293 §3.10.7.4, eighth: the FIN is next in sequence. */
 function finReached(tcb: Tcb, now: number): void {
   tcb.rcvNxt++;
   tcb.rcvFinSsn = -1;
-  tcb.ackPending = true;
+  // Nothing comes behind it: what was reported selectively is over (Linux: tcp_sack_reset).
+  forgetReport(tcb);
   switch (tcb.state) {
     case State.ESTABLISHED:
       tcb.moveTo(State.CLOSE_WAIT, 'FIN received');
+      // As Linux once data has come: the answer to it, a FIN most often, may take the acknowledgement along.
+      if (tcb.lastPayloadMs < 0) tcb.ackPending = true;
+      else if (tcb.deadlines[Timer.DELAYED_ACK] === Infinity)
+        tcb.deadlines[Timer.DELAYED_ACK] = now + tcb.env.config.delayedAckMs;
       break;
     case State.FIN_WAIT_1:
+      tcb.ackPending = true;
       tcb.moveTo(State.CLOSING, 'FIN received before our FIN was acknowledged');
       break;
     case State.FIN_WAIT_2:
+      tcb.ackPending = true;
       tcb.enterTimeWait(now);
       break;
     default:
+      tcb.ackPending = true;
       return;
   }
   tcb.extension.finReceived(now);

@@ -51,10 +51,11 @@ export function transmitControl(tcb: Tcb, out: Uint8Array, offset: number, now: 
 
 /** RFC 5681 §4.1, before anything is measured against the window: a super-segment could use all of it. */
 function restartAfterIdle(tcb: Tcb, now: number): void {
-  if (tcb.sndUna !== tcb.sndNxt || tcb.lastDataMs < 0) return;
+  if (tcb.sndUna !== tcb.sndNxt || tcb.lastDataMs < 0 || tcb.sndWnd === 0) return;
+  if (tcb.extension.unsentBytes() === 0) return;
   const idleMs = now - tcb.lastDataMs;
   if (idleMs <= tcb.rtt.rtoMs) return;
-  tcb.congestion.onIdle(idleMs, tcb.rtt.rtoMs);
+  tcb.congestion.onIdle(idleMs, tcb.env.config.slowStartAfterIdle ? tcb.rtt.rtoMs : Infinity);
   tcb.lastDataMs = now;
 }
 
@@ -135,6 +136,10 @@ export function transmitData(
 /** Writes a FIN of its own once all data has been sent. Returns the packet's length or 0. */
 export function transmitFin(tcb: Tcb, out: Uint8Array, offset: number, now: number): number {
   if (!tcb.finQueued || tcb.finSsn >= 0 || !maySend(tcb.state) || tcb.synPending) return 0;
+  if (tcb.finAfterAck) {
+    tcb.finAfterAck = false;
+    if (tcb.ackPending) return transmitAck(tcb, out, offset, now);
+  }
   const ssn = tcb.sndNxt;
   takeFin(tcb, now);
   prepare(tcb, Flag.ACK | Flag.FIN, ssn, now);
@@ -153,10 +158,11 @@ export function transmitAck(tcb: Tcb, out: Uint8Array, offset: number, now: numb
     const length = retransmit(tcb, out, offset, now);
     if (length > 0) return length;
   }
-  if (!tcb.ackPending || !tcb.isSynchronized) return 0;
-  tcb.ackPending = false;
+  if (!tcb.ackPending || !(tcb.isSynchronized || tcb.challengeDue)) return 0;
+  tcb.ackPending = tcb.challengeDue = false;
   prepare(tcb, Flag.ACK, tcb.sndNxt, now);
-  tcb.extension.ackOptions(tcb.env.out, now);
+  // A challenge during the handshake is plain: what the extension would say comes with the SYN/ACK.
+  if (tcb.isSynchronized) tcb.extension.ackOptions(tcb.env.out, now);
   addSack(tcb);
   return emit(tcb, out, offset, 0, 0, now);
 }

@@ -44,6 +44,12 @@ export function noteDuplicate(tcb: Tcb, start: number, end: number): void {
   report.duplicateEnd = touches ? Math.max(end, report.duplicateEnd) : end;
 }
 
+/** Nothing is to be reported any more. */
+export function forgetReport(tcb: Tcb): void {
+  tcb.sackReport.recentCount = 0;
+  tcb.sackReport.duplicateStart = tcb.sackReport.duplicateEnd = -1;
+}
+
 /** Whether there is anything to report. */
 export function hasReport(tcb: Tcb): boolean {
   return tcb.beyond.count > 0 || tcb.sackReport.duplicateStart >= 0;

@@ -181,6 +181,8 @@ export class Tcb {
   // Times in ms.
   readonly deadlines: Float64Array = new Float64Array(TIMER_COUNT).fill(Infinity);
   lastReceivedMs = 0;
+  /** When payload last came, -1 before; what comes with a SYN does not count. */
+  lastPayloadMs = -1;
   lastSentMs = -1;
   /** When data or a FIN was sent last (RFC 5681 §4.1). */
   lastDataMs = -1;
@@ -190,6 +192,10 @@ export class Tcb {
   keepAliveIntervalMs = 0;
   keepAliveProbes = 0;
   keepAliveSent = 0;
+  /** A challenge ACK is due before the handshake is over (RFC 9293 §3.10.7.4). */
+  challengeDue = false;
+  /** The acknowledgement that is due leaves before the FIN. */
+  finAfterAck = false;
   challengeWindowMs = -1e9;
   challengeCount = 0;
   /** Answers to refused segments without data in the current second. */

@@ -52,6 +52,8 @@ export function expireTimers(tcb: Tcb, now: number): void {
   if (due[Timer.TLP] <= now) {
     due[Timer.TLP] = Infinity;
     tcb.tlpPending = true;
+    // RFC 8985 §7.2: a probe that is due with the timeout goes in its place.
+    if (due[Timer.RETRANSMIT] <= now) restartRetransmissionTimer(tcb, now);
   }
   if (due[Timer.RETRANSMIT] <= now) {
     due[Timer.RETRANSMIT] = Infinity;
@@ -87,8 +89,9 @@ export function patienceMs(tcb: Tcb): number {
 
 /** When the SYN is repeated, or the attempt given up. */
 export function synRetryAt(tcb: Tcb, now: number): number {
-  const { userTimeoutMs } = tcb.env.config;
-  const at = now + backedOff(tcb);
+  const { userTimeoutMs, synLinearTimeouts } = tcb.env.config;
+  const doublings = tcb.state === State.SYN_SENT ? Math.max(0, tcb.backoff - synLinearTimeouts) : tcb.backoff;
+  const at = now + backedOff(tcb, doublings);
   return userTimeoutMs > 0 ? Math.max(now, Math.min(at, tcb.progressMs + userTimeoutMs)) : at;
 }
 
@@ -98,13 +101,13 @@ export function scheduleLossProbe(tcb: Tcb, now: number): void {
   if (!tcb.sack || tcb.recovery !== 0 || tcb.tlpEndSsn >= 0 || tcb.sent.count === 0) return;
   if (tcb.rtt.srttMs === 0 || tcb.sent.sackedBytes > 0) return;
   let timeoutMs = Math.max(2 * tcb.rtt.srttMs, MIN_TLP_MS);
-  if (tcb.sent.count === 1 && tcb.pipeBytes <= tcb.payloadMss) timeoutMs += TLP_ACK_DELAY_MS;
-  if (now + timeoutMs < tcb.deadlines[Timer.RETRANSMIT]) tcb.deadlines[Timer.TLP] = now + timeoutMs;
+  if (tcb.sent.count === 1 && tcb.pipeBytes <= tcb.payloadMss) timeoutMs += tcb.env.config.lossProbeDelayMs;
+  tcb.deadlines[Timer.TLP] = Math.min(now + timeoutMs, tcb.deadlines[Timer.RETRANSMIT]);
 }
 
 /** The retransmission timeout with exponential back-off (RFC 6298 §5.5). */
-export function backedOff(tcb: Tcb): number {
-  return Math.min(tcb.rtt.rtoMs * 2 ** Math.min(tcb.backoff, 16), tcb.rtoCapMs);
+export function backedOff(tcb: Tcb, doublings: number = tcb.backoff): number {
+  return Math.min(tcb.rtt.rtoMs * 2 ** Math.min(doublings, 16), tcb.rtoCapMs);
 }
 
 /** The interval of window probes: several fall into the time after which a silent peer is given up. */
@@ -224,7 +227,3 @@ function keepAliveTimeout(tcb: Tcb, now: number): void {
 
 const ORDERLY = { code: null, text: 'TIME-WAIT is over' } as const;
 const MIN_TLP_MS = 10;
-/**
- * Allowance for the peer's delayed ACK. DEVIATION (RFC 8985 says 200 ms): ours and Linux's delay is 40 ms.
- */
-const TLP_ACK_DELAY_MS = 50;

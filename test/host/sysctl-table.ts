@@ -47,8 +47,7 @@ Generated from \`src/host/sysctls.ts\`: change that, build, and run \`node dist/
 const TAIL = `
 Linux's \`tcp_challenge_ack_limit\` and \`tcp_invalid_ratelimit\` are limits of a host and of time; ours are of each connection
 (\`challengeAcksPerSecond\`). \`tcp_retries1\`, \`tcp_orphan_retries\`, \`tcp_mtu_probing\`, \`tcp_base_mss\`, \`tcp_tw_reuse\`,
-\`net.mptcp.syn_retrans_before_tcp_fallback\` and \`net.mptcp.stale_loss_cnt\` have no counterpart: a plain SYN sets out after
-\`plainSynMs\`, and a path is suspected after the time that its round trip explains.
+and \`net.mptcp.stale_loss_cnt\` have no counterpart: a path is suspected after the time that its round trip explains.
 `;
 
 if (process.argv[1] === fileURLToPath(import.meta.url) && process.argv.includes('--write')) {

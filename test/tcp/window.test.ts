@@ -302,14 +302,19 @@ test('one acknowledgement a batch', () => {
   assert.deepEqual(brief(peer.sent()), [['A', 1, 10_001, 0]]);
 });
 
-test('a FIN, a hole, the end of a hole: acknowledged at once', () => {
+test('a hole and the end of a hole are acknowledged at once, a FIN after data 40 ms later', () => {
   const peer = delayingAcks(plain);
   const seq = peer.seq;
   assert.equal(peer.arrives({ seq: seq + 100, length: 10 }).length, 1);
   // RFC 5681 §4.2: also when a segment "fills in all or part of a gap".
   assert.equal(peer.arrives({ seq, length: 50 }).length, 1);
   assert.equal(peer.arrives({ seq: seq + 50, length: 50 }).length, 1);
-  assert.equal(peer.arrives({ flags: 'FA', seq: seq + 110 }).length, 1);
+  assert.deepEqual(peer.arrives({ flags: 'FA', seq: seq + 110 }), []);
+  const finMs = peer.now;
+  assert.deepEqual(
+    peer.wait(100).map(p => [p.at - finMs, p.ack]),
+    [[40, seq + 111]],
+  );
 });
 
 test('Nagle: a small segment waits while one is on its way', () => {

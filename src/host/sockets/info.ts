@@ -28,6 +28,7 @@ export interface TcpInfo {
   readonly tcpi_sacked: number;
   readonly tcpi_lost: number;
   readonly tcpi_last_data_sent: number;
+  readonly tcpi_last_data_recv: number;
   readonly tcpi_last_ack_recv: number;
   readonly tcpi_pmtu: number;
   readonly tcpi_rtt: number;
@@ -170,6 +171,7 @@ function infoOf(tcb: Tcb, socket: Socket, now: number): TcpInfo {
     // Linux counts what was sent again as lost until it is acknowledged.
     tcpi_lost: segments(sent.lostBytes) + (tcb.recovery === Recovery.OPEN ? 0 : sent.retransmittedOut),
     tcpi_last_data_sent: tcb.lastDataMs < 0 ? 0 : Math.round(now - tcb.lastDataMs),
+    tcpi_last_data_recv: Math.round(now - Math.max(tcb.lastPayloadMs, tcb.synSentMs)),
     tcpi_last_ack_recv: Math.round(now - tcb.lastReceivedMs),
     tcpi_pmtu: tcb.mss + (tcb.networkInterface.family === 6 ? 60 : 40),
     tcpi_rtt: Math.round(rtt.srttMs * 1000),
@@ -217,6 +219,7 @@ const NOTHING: TcpInfo = {
   tcpi_sacked: 0,
   tcpi_lost: 0,
   tcpi_last_data_sent: 0,
+  tcpi_last_data_recv: 0,
   tcpi_last_ack_recv: 0,
   tcpi_pmtu: 0,
   tcpi_rtt: 0,

@@ -362,11 +362,21 @@ export class Socket extends BoundSocket {
   private get pendingError(): number {
     const connection = this.stream;
     if (connection === null) return this.leftError;
-    if (this.errorTaken || !connection.closed) return 0;
+    if (this.errorTaken || !connection.closed || this.lostPaths) return 0;
     const error = errnoOf(connection.error);
     // A reset that comes after the peer's FIN is no surprise: Linux calls it EPIPE.
     const expected = error === errno.ECONNRESET && connection.peerFinished;
     return expected ? errno.EPIPE : error;
+  }
+
+  /**
+   * No subflow was left for net.mptcp.close_timeout: Linux's socket is closed then, without an error of its
+   * own (EPIPE for who writes, ENOTCONN for who reads).
+   */
+  private get lostPaths(): boolean {
+    const { stream } = this;
+    const isLost = stream?.closed && stream.error === 'ETIMEDOUT' && stream.isFullyEstablished;
+    return this.multipath && isLost === true;
   }
 
   /** SHUTDOWN bits, whoever set them. */
@@ -374,7 +384,7 @@ export class Socket extends BoundSocket {
     const connection = this.stream;
     if (connection === null) return this.shut;
     const bits = this.shut | (connection.peerFinished ? RCV_SHUTDOWN : 0);
-    if (!connection.closed) return bits;
+    if (!connection.closed || this.lostPaths) return bits;
     // Linux's MPTCP passes the error of an only subflow on, and the end of the connection not.
     const ofSubflow = this.multipath && connection.error !== null && !connection.isFullyEstablished;
     return ofSubflow ? bits : BOTH_SHUTDOWN;

@@ -9,7 +9,10 @@ export function failedAssertion(code: string, info: Readonly<Record<string, unkn
   const scope: Record<string, unknown> = { ...CONSTANTS };
   for (const [name, value] of Object.entries(info))
     scope[name] = typeof value === 'bigint' ? Number(value) : value;
-  for (const line of code.split(/[\n;]/).map(text => text.replace(/#.*/, '').trim())) {
+  for (const line of code
+    .replaceAll('\\\n', ' ')
+    .split(/[\n;]/)
+    .map(text => text.replace(/#.*/, '').trim())) {
     if (line === '' || line.startsWith('print') || line.startsWith('import')) continue;
     if (!line.startsWith('assert')) throw new Unsupported(`assertion '${line}'`);
     const condition = beforeComma(line.slice(6));

@@ -15,9 +15,10 @@ export function buildPacket(event: PacketEvent, flow: Flow, addresses: Addresses
   const tcp = Buffer.alloc(20);
   tcp.writeUInt16BE(flow.remotePort, 0);
   tcp.writeUInt16BE(flow.localPort, 2);
-  tcp.writeUInt32BE((flow.remoteIsn + event.seq) >>> 0, 4);
+  const isSyn = event.flags.includes('S');
+  tcp.writeUInt32BE(flow.remoteNumber(event.seq, isSyn), 4);
   const acknowledges = event.flags.includes('.');
-  tcp.writeUInt32BE(acknowledges ? ((flow.localIsn ?? 0) + (event.ack ?? 0)) >>> 0 : 0, 8);
+  tcp.writeUInt32BE(acknowledges ? flow.localNumber(event.ack ?? 0, isSyn) : 0, 8);
   tcp[12] = ((20 + options.length + padding.length) / 4) << 4;
   tcp[13] = flagBits(event.flags);
   tcp.writeUInt16BE(event.window ?? 0, 14);

@@ -74,6 +74,9 @@ export class Flow {
   /** Sequence number 0 of each side. */
   localIsn: number | null = null;
   readonly remoteIsn: number;
+  /** What the script writes for them in SYNs; in all other packets it counts from 0. */
+  localOrigin: number | null = null;
+  remoteOrigin: number | null = null;
   keys: Keys | null;
   localNonce = 0;
   readonly remoteNonce: number;
@@ -101,6 +104,15 @@ export class Flow {
     // A beginning near the wrap, and another for each.
     this.remoteIsn = (0xffff_f000 + options.number * 0x1000_0000) >>> 0;
     this.remoteNonce = 0x1234_5678 + options.number;
+  }
+
+  /** The live number of one that the stack sends, or acknowledges when it receives. */
+  localNumber(script: number, isSyn: boolean): number {
+    return ((this.localIsn ?? 0) + script - (isSyn ? (this.localOrigin ?? 0) : 0)) >>> 0;
+  }
+
+  remoteNumber(script: number, isSyn: boolean): number {
+    return (this.remoteIsn + script - (isSyn ? (this.remoteOrigin ?? 0) : 0)) >>> 0;
   }
 
   /** What the stack wrote where the script says `value`. */

@@ -155,6 +155,7 @@ class Run {
     if (flow === null) return 'no connection for this packet';
     this.current = flow;
     if (!event.flags.includes('S')) flow.answered = true;
+    else flow.remoteOrigin ??= event.seq;
     const { machine } = this;
     const bytes = buildPacket(event, flow, machine.addresses);
     machine.receive(bytes, flow.local);
@@ -228,7 +229,10 @@ class Run {
     const flow = this.flowOf(machine.sent[index]) ?? this.adopt(machine.sent[index], event);
     const packet = this.takeLike(event, index, flow);
     this.current = flow;
-    if ((packet.flags & 2) !== 0) flow.localIsn ??= (packet.seq - event.seq) >>> 0;
+    if ((packet.flags & 2) !== 0) {
+      flow.localIsn ??= packet.seq;
+      flow.localOrigin ??= event.seq;
+    }
     this.bind(event, packet);
     const difference = matchPacket(event, packet, flow, machine.addresses);
     if (difference !== null)
@@ -250,7 +254,9 @@ class Run {
     return this.machine.sent.findIndex(packet => {
       if (!isStated) {
         const flow = this.flowOf(packet);
-        return flow === null ? packet.flags === 2 : flow === this.current || event.flags.includes('S');
+        return flow === null
+          ? (packet.flags & SYN_BITS) === SYN
+          : flow === this.current || opens(event, flow, packet);
       }
       if (event.flags.includes('S') !== ((packet.flags & 2) !== 0) && event.flags.includes('S')) return false;
       return (source === null || packet.source === source) && (target === null || packet.target === target);
@@ -328,5 +334,13 @@ function judge(call: CallEvent, result: number): string | null {
   return `it returned ${shown}`;
 }
 
+/** A SYN of another connection than the one spoken of last: that one's leftovers are not looked at. */
+function opens(event: PacketEvent, flow: Flow, packet: LivePacket): boolean {
+  return event.flags.includes('S') && (packet.flags & SYN) !== 0 && flow.localIsn === null;
+}
+
+const SYN = 2;
+/** SYN, RST and ACK. */
+const SYN_BITS = 0x16;
 const BLOCKING_LIMIT_MS = 10_000;
 const ANY_LIMIT_MS = 600_000;

@@ -26,7 +26,11 @@ export function runShell(command: string, machine: Machine): void {
 
 /** What defaults.sh of the scripts sets, beside Linux's own defaults. */
 export function setStandard(machine: Machine): void {
+  // Since Linux 6.18.
+  setSysctl(machine, 'core.rmem_max', '4194304');
+  setSysctl(machine, 'core.wmem_max', '4194304');
   setSysctl(machine, 'ipv4.tcp_ecn', '0');
+  setSysctl(machine, 'ipv4.tcp_slow_start_after_idle', '0');
   setSysctl(machine, 'ipv4.tcp_rmem', `4096 540000 ${15 * 1024 * 1024}`);
   setSysctl(machine, 'ipv4.tcp_wmem', `4096 ${256 * 1024} 4194304`);
   setSysctl(machine, 'ipv4.tcp_fastopen', '3');
@@ -104,4 +108,4 @@ const FLAGS = ['signal', 'subflow', 'backup', 'fullmesh'] as const;
 
 /** Sysctls that the scripts set for tests of Linux, and that make no difference to what they check here. */
 const HARMLESS =
-  /tcp_(early_retrans|recovery|no_metrics_save|frto|fack|dsack|reordering|slow_start_after_idle|tso_|pacing_|limit_output|autocorking|moderate_rcvbuf|window_scaling|mtu_prob|invalid_ratelimit|min_tso|plb|adv_win|app_win|shrink_window|syncookies|mem$)|mptcp\.(pm_type|scheduler|stale_loss_cnt|syn_retrans)|core\.|ip_no_pmtu/;
+  /tcp_(early_retrans|recovery|no_metrics_save|frto|fack|dsack|reordering|tso_|pacing_|limit_output|autocorking|moderate_rcvbuf|window_scaling|mtu_prob|invalid_ratelimit|min_tso|plb|adv_win|app_win|shrink_window|syncookies|mem$)|mptcp\.(pm_type|scheduler|stale_loss_cnt)|core\.|ip_no_pmtu/;
