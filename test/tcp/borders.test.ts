@@ -561,10 +561,13 @@ test('RFC 8985 §7.2: the probe timeout is two round trips, more for a single se
     }),
     1010,
   );
+  assert.equal(
+    at(tcb => {
+      tcb.deadlines[Timer.RETRANSMIT] = 1150;
+    }),
+    1150,
+  );
   const never: ((tcb: Tcb) => void)[] = [
-    tcb => {
-      tcb.deadlines[Timer.RETRANSMIT] = 1200;
-    },
     tcb => {
       tcb.recovery = Recovery.RECOVERY;
     },
