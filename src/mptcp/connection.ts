@@ -249,13 +249,10 @@ export class MultipathConnection implements ByteStream {
       this.abort(now);
       return;
     }
-    if (
-      this.subflows.every(subflow => !subflow.tcb.isSynchronized && subflow.tcb.state !== State.SYN_RECEIVED)
-    ) {
-      if (this.lonelyMs === Infinity) {
-        this.abort(now);
-        return;
-      }
+    const isUnopened = ({ tcb }: Subflow) => !tcb.isSynchronized && tcb.state !== State.SYN_RECEIVED;
+    if (this.lonelyMs === Infinity && this.subflows.every(isUnopened)) {
+      this.abort(now);
+      return;
     }
     this.shutdown(now);
     startOrphanTimer(this, now);
