@@ -60,3 +60,26 @@ test('the callback may start the next write', () => {
   write.offer(taker(9).take);
   assert.deepEqual(order, ['first', 'second']);
 });
+
+test('what is shown stays; what was taken elsewhere is skipped, to the byte, and ends the write', () => {
+  const write = new PendingWrite();
+  let calls = 0;
+  write.start([Uint8Array.of(1, 2, 3), new Uint8Array(0), Uint8Array.of(4, 5)], () => calls++);
+  const seen: number[] = [];
+  const take = (bytes: Uint8Array, offset: number, length: number): number => {
+    const count = Math.min(length, 4 - seen.length);
+    seen.push(...bytes.subarray(offset, offset + count));
+    return count;
+  };
+  assert.equal(write.show(take), 4);
+  assert.deepEqual([seen, write.bytesLeft, calls], [[1, 2, 3, 4], 5, 0]);
+  assert.equal(write.skip(0), 0);
+  assert.equal(write.skip(4), 4);
+  assert.deepEqual([write.bytesLeft, calls], [1, 0]);
+  seen.length = 0;
+  assert.equal(write.show(take), 1);
+  assert.deepEqual(seen, [5]);
+  assert.equal(write.skip(1), 1);
+  assert.deepEqual([write.active, calls], [false, 1]);
+  assert.equal(write.skip(7), 0, 'without a write there is nothing to skip');
+});
