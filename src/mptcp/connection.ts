@@ -100,8 +100,6 @@ export class MultipathConnection implements ByteStream {
   /** dsn of the peer's DATA_FIN, -1 until known. */
   rcvDataFin = -1;
   isPeerFinished = false;
-  /** When the segment came that is being looked at, our DATA_FIN had been answered, or sent again. */
-  finWasLate = false;
   /** The peer writes 64-bit DSNs, so DATA_ACKs must have 64 bits too (RFC 8684 §3.3.2). */
   peerUses64 = false;
 

@@ -81,8 +81,6 @@ export function dataFinReceived(connection: MultipathConnection, dsn: number, no
   if (connection.receiveBuffer.next !== connection.rcvDataFin) return;
   connection.isPeerFinished = true;
   ackEverywhere(connection);
-  // As Linux: the DATA_ACK of a DATA_FIN that comes late leaves by itself, and the FIN behind it.
-  if (connection.finWasLate) for (const { tcb } of connection.subflows) tcb.finAfterAck = true;
   connection.owner.streamReady(Ready.READABLE | Ready.END);
   maybeFinish(connection, now);
 }

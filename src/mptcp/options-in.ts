@@ -7,6 +7,7 @@
 import { DssFlag, Flag, Mp, RstFlag, type Segment } from '../wire/index.ts';
 import { mappingChecksum } from './checksum.ts';
 import { fastcloseReceived } from './close.ts';
+import type { MultipathConnection } from './connection.ts';
 import { dataAcknowledged, dataFinReceived } from './data-level.ts';
 import { dataAckMissing, failReceived, infiniteMappingReceived, mappingTaken } from './fallback.ts';
 import { preEstablishedAcknowledged, synAckReceived, thirdAckReceived } from './handshake.ts';
@@ -110,6 +111,7 @@ function dataSequenceSignal(
 ): boolean {
   const connection = subflow.connection;
   const flags = segment.dssFlags;
+  let finIsLate = false;
   // A subflow counts as company when options come through on it, not when its handshake does.
   if (subflow.isOpen) connection.lonelyMs = Infinity;
   if ((flags & DssFlag.DATA_ACK) !== 0) {
@@ -122,14 +124,27 @@ function dataSequenceSignal(
     const dataAck = wide
       ? sequence.from64(segment.dataAckHi, segment.dataAckLo)
       : sequence.from32(segment.dataAckLo, connection.dataUna);
-    const { dataFinDsn, dataUna, dataBackoff } = connection;
-    connection.finWasLate =
-      dataFinDsn >= 0 &&
-      (dataUna > dataFinDsn ? now - connection.dataProgressMs <= SOON_MS : dataBackoff > 0);
+    finIsLate = isFinLate(connection, now);
     dataAcknowledged(connection, dataAck, segment.window << subflow.tcb.sndScale, now);
   }
-  if ((flags & DssFlag.MAP) !== 0) return mapping(subflow, segment, ssn, now);
-  return true;
+  if ((flags & DssFlag.MAP) === 0) return true;
+  const before = connection.isPeerFinished;
+  const goesOn = mapping(subflow, segment, ssn, now);
+  if (finIsLate && !before && connection.isPeerFinished)
+    for (const { tcb } of connection.subflows) tcb.finAfterAck = true;
+  return goesOn;
+}
+
+/**
+ * Our DATA_FIN was answered just now, or had to be sent again. As Linux: the DATA_ACK of the peer's then
+ * leaves by itself, and the FIN behind it.
+ */
+function isFinLate(
+  { dataFinDsn, dataUna, dataBackoff, dataProgressMs }: MultipathConnection,
+  now: number,
+): boolean {
+  if (dataFinDsn < 0) return false;
+  return dataUna > dataFinDsn ? now - dataProgressMs <= SOON_MS : dataBackoff > 0;
 }
 
 function mapping(subflow: Subflow, segment: Segment, ssn: number, now: number): boolean {
