@@ -1,7 +1,7 @@
 // `npm run bench [-- PART…] [--save]`: what the codecs, the core, the loopback, the kernel's sockets and a TUN device
-// carry, as tables of Markdown. The parts are `codecs`, `core`, `loopback`, `kernel`, `tun` and `linux`; all of them unless
-// some are named. `kernel` and `tun` need root; `kernel` takes two minutes, `tun` seven. `linux` compares with figures of
-// Linux that are kept (bench/linux) and takes three.
+// carry, as tables of Markdown. The parts are `codecs`, `core`, `loopback`, `kernel`, `tun`, `linux` and `sharing`; all of
+// them unless some are named. `kernel` and `tun` need root; `kernel` takes two minutes, `tun` seven. `linux` and `sharing`
+// compare with figures of Linux that are kept (bench/linux) and take three and two.
 //
 // With --save the tables also go to bench/RESULTS.md, in place of what stood there of the same parts, so that later
 // work can be compared with them. Absolute numbers are those of the machine; ratios within one run are not.
@@ -12,6 +12,7 @@ import { parseArgs } from 'node:util';
 import { benchCore } from './core.ts';
 import { benchKernel, type Ratio } from './kernel.ts';
 import { compareWithLinux } from './linux/report.ts';
+import { compareShares } from './linux/sharing-report.ts';
 import type { Measurement } from './measure.ts';
 import { benchTun } from './tun.ts';
 import { benchUdp } from './udp.ts';
@@ -106,6 +107,10 @@ const parts: Readonly<Record<string, () => Promise<string[] | undefined>>> = {
   linux: async () => {
     const { paragraphs, head, rows } = compareWithLinux();
     return [...paragraphs, table(head, rows)];
+  },
+  sharing: async () => {
+    const { ours, sideBySide } = compareShares();
+    return [ours, sideBySide].flatMap(({ paragraphs, head, rows }) => [...paragraphs, table(head, rows)]);
   },
 };
 

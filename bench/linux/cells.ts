@@ -51,6 +51,24 @@ export function linkOf(
   return { forward: { ...link, dropPackets: dropList(cell.loss, seed) }, backward: link };
 }
 
+/**
+ * The link that two flows share in a cell, which nothing is lost on but by its queue. Each packet is late by a chance of up
+ * to the time of one: without it everything is exactly periodic in virtual time, and it is always the packet of the same
+ * flow that finds the queue full (Floyd and Jacobson, On Traffic Phase Effects in Packet-Switched Gateways, 1992).
+ */
+export function sharedLinkOf(
+  cell: Omit<Cell, 'loss'>,
+  jitterMs: number = PACKET_MS,
+): { forward: PathOptions; backward: PathOptions } {
+  const { forward, backward } = linkOf({ ...cell, loss: 0 }, 1);
+  return { forward: { ...forward, jitterMs }, backward: { ...backward, jitterMs } };
+}
+
+/** When two flows that share a link begin, in ms: the first at once. */
+export function startOfSecondMs(seed: number): number {
+  return new Random(seed).fork('start').next() * 1000;
+}
+
 function dropList(loss: number, seed: number): number[] {
   const random = new Random(seed).fork(`losses ${loss}`);
   const places: number[] = [];
@@ -58,6 +76,7 @@ function dropList(loss: number, seed: number): number[] {
   return places;
 }
 
+const PACKET_MS = (1500 * 8 * 1000) / RATE_BITS_PER_SECOND;
 /** SYN and the acknowledgement of its answer come first. */
 const FIRST_DATA = 2;
 /** More packets than the link carries meanwhile. */

@@ -1,23 +1,29 @@
 // Two kernels, each a network namespace, joined by any number of links of their own: a TUN device at each end, and this
 // process emulating the wire between them in real time. One flow at a time runs over a link.
 //
-// Decides: addresses (10.80.LINK.1 sends, 10.80.LINK.2 receives); that nothing is remembered from one flow for the next
+// Decides: addresses (10.80.LINK.1 sends, 10.80.LINK.2 receives, 10.80.LINK.3 is the sender's second, 10.80.LINK.4 a host
+// of ours beside the sender); that nothing is remembered from one flow for the next
 // (tcp_no_metrics_save), and everything else is as the kernel comes.
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { EmulatedPath } from '../../src/emulator/emulated-path.ts';
 import { LinkEmulator, type LinkEnd, TunEnd } from '../../src/emulator/link-emulator.ts';
 import { openTunDevice } from '../../src/link/tun-device.ts';
 import { type PathOptions, Random } from '../../src/netmodel/index.ts';
+import { OwnSender } from './own-sender.ts';
 import { Lateness, PreciseAlarm } from './precise-alarm.ts';
+import { CountedEnd, ForkedEnd } from './shared-ends.ts';
 
 /** Seconds since the flow was connected, bytes acknowledged, cwnd, ssthresh, smoothed RTT in µs, retransmissions. */
 export type Sample = readonly [number, number, number, number, number, number];
 
 const senderAddress = (link: number): string => `10.80.${link}.1`;
 const receiverAddress = (link: number): string => `10.80.${link}.2`;
+const secondAddress = (link: number): string => `10.80.${link}.3`;
+const oursAddress = (link: number): string => `10.80.${link}.4`;
 const PORT = 5000;
 const ECHO_DELAY_MS = 5;
 
@@ -117,13 +123,76 @@ export class KernelBed {
     });
   }
 
+  /**
+   * Two flows over one link, the kernel's first of the two: bytes of IP packets that came through of each, up to each of
+   * the times. All times are ms since the beginning.
+   */
+  share(
+    link: number,
+    options: {
+      forward: PathOptions;
+      backward: PathOptions;
+      congestion: string;
+      seed: number;
+      other: 'ours' | 'linux';
+      startMs: readonly [number, number];
+      untilMs: readonly number[];
+    },
+  ): Promise<[number, number][]> {
+    const address = options.other === 'ours' ? oursAddress(link) : secondAddress(link);
+    const { near, far } = this.#ends[link];
+    const own = options.other === 'ours' ? new OwnSender(address, options.congestion) : undefined;
+    const counted = new CountedEnd(far, [senderAddress(link), address]);
+    const ends = { near: own === undefined ? near : new ForkedEnd(near, own.end, address), far: counted };
+    const lastMs = options.untilMs[options.untilMs.length - 1];
+    const kernelFlow = async (local: string, startMs: number): Promise<void> => {
+      await sleep(startMs);
+      const { congestion } = options;
+      const seconds = (lastMs - startMs) / 1000 + 1;
+      await this.#sender.ask({
+        op: 'bulk',
+        local,
+        address: receiverAddress(link),
+        port: PORT,
+        congestion,
+        seconds,
+      });
+    };
+    const ownFlow = async (sender: OwnSender, startMs: number): Promise<void> => {
+      await sleep(startMs);
+      sender.flood(receiverAddress(link), PORT);
+      await sleep(lastMs - startMs + 1000);
+      sender.close();
+    };
+    return this.#over(
+      link,
+      options,
+      async () => {
+        const readings: [number, number][] = [];
+        const read = async (): Promise<void> => {
+          const beganMs = performance.now();
+          for (const untilMs of options.untilMs) {
+            await sleep(beganMs + untilMs - performance.now());
+            readings.push([...counted.bytes]);
+          }
+        };
+        const other =
+          own === undefined ? kernelFlow(address, options.startMs[1]) : ownFlow(own, options.startMs[1]);
+        await Promise.all([kernelFlow(senderAddress(link), options.startMs[0]), other, read()]);
+        return readings;
+      },
+      { ends, seed: options.seed },
+    );
+  }
+
   async #over<T>(
     link: number,
     options: { forward: PathOptions; backward: PathOptions },
     run: () => Promise<T>,
+    { ends = this.#ends[link], seed = 1 }: { ends?: { near: LinkEnd; far: LinkEnd }; seed?: number } = {},
   ): Promise<T> {
-    const path = new EmulatedPath({ ...options, random: new Random(1) });
-    const { near, far } = this.#ends[link];
+    const path = new EmulatedPath({ ...options, random: new Random(seed) });
+    const { near, far } = ends;
     const alarm = (ring: () => void): PreciseAlarm => new PreciseAlarm(ring, this.lateness);
     const emulator = new LinkEmulator({ path, near, far, alarm });
     emulator.start();
@@ -141,7 +210,11 @@ export class KernelBed {
       const [own, peer] = [senderAddress(link), receiverAddress(link)];
       ip('-n', name, 'addr', 'add', `${side === 0 ? own : peer}/32`, 'dev', device.name);
       ip('-n', name, 'link', 'set', device.name, 'mtu', '1500', 'txqueuelen', '10000', 'up');
-      ip('-n', name, 'route', 'add', side === 0 ? peer : own, 'dev', device.name);
+      const beside = [secondAddress(link), oursAddress(link)];
+      for (const to of side === 0 ? [peer] : [own, ...beside]) {
+        ip('-n', name, 'route', 'add', to, 'dev', device.name);
+      }
+      if (side === 0) ip('-n', name, 'addr', 'add', `${beside[0]}/32`, 'dev', device.name);
       return new ReusedEnd(new TunEnd(device));
     });
     this.#ends.push({ near: ends[0], far: ends[1] });
