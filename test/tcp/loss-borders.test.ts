@@ -5,7 +5,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { detectLosses, rackDelivered, rackDuplicate, rackRecovered } from '../../src/tcp/rack.ts';
-import type { ReceiveBuffer } from '../../src/tcp/receive-buffer.ts';
 import { enterLoss, recoveryOnAck } from '../../src/tcp/recovery.ts';
 import { Sent } from '../../src/tcp/sent-queue.ts';
 import { Recovery, type Tcb } from '../../src/tcp/tcb.ts';
