@@ -195,6 +195,8 @@ export class Socket extends BoundSocket {
   recv(into: Uint8Array, offset: number, length: number, flags: number, now: number): number {
     if (this.phase === Phase.CLOSED) return -errno.EBADF;
     if (this.phase === Phase.LISTENING) return -errno.ENOTCONN;
+    // Linux's MPTCP has nothing to wait for then; its TCP waits.
+    if (length <= 0 && this.isMultipath) return 0;
     // What is not there cannot be read: urgent data is data in its place here.
     if ((flags & constants.MSG_OOB) !== 0) return -errno.EINVAL;
     if ((flags & constants.MSG_ERRQUEUE) !== 0) return -errno.EAGAIN;
