@@ -54,6 +54,11 @@ export function synAckRepeated(subflow: Subflow, now: number): void {
   wordsOf(subflow).answerDue = true;
 }
 
+/** A third ACK without options has left: the server may be TCP, and has no way to say so. */
+export function hasSpokenForKeys({ connection, plainWords }: Subflow): boolean {
+  return connection.client && !connection.confirmed && plainWords !== null && plainWords.answers > 0;
+}
+
 /** Writes the question that is due. Returns the packet's length or 0. */
 export function transmitQuestion(subflow: Subflow, out: Uint8Array, offset: number, now: number): number {
   const { plainWords: words, tcb } = subflow;
@@ -89,8 +94,10 @@ export function plainWordsHeard(subflow: Subflow, segment: Segment, ssn: number,
   const { tcb } = subflow;
   const length = segment.payloadLength + ((segment.flags & Flag.FIN) !== 0 ? 1 : 0);
   if (segment.hasTimestamps || !tcb.timestamps) {
-    // The peer whom we asked, or answered, has concluded, and sends on as TCP.
-    return length === 0 || !mayFollow(subflow) || conclude(subflow, 'peer', now);
+    // The peer whom we asked, or answered, has concluded, and sends on as TCP. So has a server that had a
+    // third ACK without options, whatever it sends: a DSS is in all that one with our keys sends.
+    const follows = length > 0 || hasSpokenForKeys(subflow);
+    return !follows || !mayFollow(subflow) || conclude(subflow, 'peer', now);
   }
   if (subflow.stage === Stage.CLOSING) {
     // Over for this side: the peer may still need to hear that its end has come.

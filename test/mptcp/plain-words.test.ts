@@ -92,6 +92,35 @@ for (const sides of DIRECTIONS) {
   });
 }
 
+test('a server that believed a plain third ACK has no way to say so: its first segment does, or the FIN soon', () => {
+  for (const speaks of [true, false]) {
+    const world = new World();
+    let spoken = false;
+    // What carries options is lost until the SYN/ACK has come again and was answered without.
+    world.rules.push(({ from, segment: s }) => {
+      if (from !== 'client' || isAnySyn(s) || spoken) return undefined;
+      spoken = isAnswer(s);
+      return spoken ? undefined : 'drop';
+    });
+    world.connect();
+    world.until('connected', () => world.client.connection.connected);
+    world.client.connection.shutdown(world.now);
+    world.until('the server is TCP', () => world.server.connections.length === 1);
+    assert.equal(world.server.connection.multipath().fallback?.cause, 'ack-without-option');
+    assert.equal(world.client.connection.multipath().fallback, null);
+    const from = world.now;
+    if (speaks) {
+      world.server.connection.setKeepAlive(true, 1_000, world.now);
+      world.until('the client too', () => world.client.connection.multipath().fallback !== null, 2_000);
+    }
+    world.until('the end of the stream', () => world.server.connection.ended);
+    assert.ok(world.now - from < 10_000, `${world.now - from} ms`);
+    world.server.connection.shutdown(world.now);
+    world.untilGone();
+    for (const side of SIDES) assert.equal(world.peer(side).connection.error, null, side);
+  }
+});
+
 describe('no conclusion', () => {
   test('an outage that ends: both ask, nobody concludes', () => {
     const world = new World();
