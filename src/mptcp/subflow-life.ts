@@ -326,6 +326,11 @@ export function becomePlain(
   connection.paths.stop();
   connection.managed?.end();
   subflow.stage = Stage.ACTIVE;
+  if (hasOwnKeepAlive(connection)) {
+    // That of subflows gives up paths that others replace; the only one of TCP is the application's to judge.
+    const { keepAliveIntervalMs: intervalMs, keepAliveProbes: probes } = connection.env.config;
+    subflow.tcb.setKeepAlive({ idleMs: connection.keepAliveIdleMs, intervalMs, probes }, now);
+  }
   // Joins under way are given up without a word: what the peer sends to them is answered with a RST.
   for (const other of [...connection.subflows]) {
     if (other === subflow) continue;

@@ -389,3 +389,21 @@ test('first data without a mapping is acknowledged without DATA_ACK: the sender 
   assert.deepEqual(Uint8Array.from(world.server.received), bytesOf(30_000));
   world.finish();
 });
+
+test('fallen back, the keepalive of subflows does not end the only path: the one of the application counts', () => {
+  const world = new World({ client: { subflowKeepAliveMs: 20_000 }, multipath: { server: false } });
+  world.connect();
+  world.client.connection.setKeepAlive(true, 60_000, world.now);
+  world.until('accepted', () => world.server.connections.length === 1 && world.client.connection.connected);
+  world.transfer('client', 1000);
+  let dark = true;
+  world.rules.push(() => (dark ? 'drop' : undefined));
+  world.server.send(bytesOf(5000), world.now);
+  const from = world.log.length;
+  world.run(45_000);
+  const probes = world.log.slice(from).filter(p => p.from === 'client');
+  assert.equal(probes.length, 0, 'probes before their time');
+  dark = false;
+  world.until('the bytes', () => world.client.received.length === 5000);
+  world.finish();
+});
