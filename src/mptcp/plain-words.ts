@@ -96,7 +96,8 @@ export function plainWordsHeard(subflow: Subflow, segment: Segment, ssn: number,
   if (segment.hasTimestamps || !tcb.timestamps) {
     // The peer whom we asked, or answered, has concluded, and sends on as TCP. So has a server that had a
     // third ACK without options, whatever it sends: a DSS is in all that one with our keys sends.
-    const follows = length > 0 || hasSpokenForKeys(subflow);
+    // (With data under way its acknowledgement without DATA_ACK says it: dataAckMissing.)
+    const follows = length > 0 || (tcb.sndUna === tcb.sndNxt && hasSpokenForKeys(subflow));
     return !follows || !mayFollow(subflow) || conclude(subflow, 'peer', now);
   }
   if (subflow.stage === Stage.CLOSING) {
