@@ -169,6 +169,7 @@ export class Connection implements MultipathOwner, HeapItem {
   begin(now: number): void {
     if (!this.deferred) return;
     this.deferred = false;
+    if (this.isClosed) return;
     if (this.multipathSide !== null) sendFirst(this.multipathSide, now);
     else tcbOf(this).open(now);
     this.host.touch(this);

@@ -188,3 +188,17 @@ for (const [name, rule] of [
     world.finish();
   });
 }
+
+for (const multipath of [true, false]) {
+  test(`what was given up before its SYN has left never leaves, ${multipath ? 'with' : 'without'} multipath`, () => {
+    const world = acquainted();
+    world.connect({ fastOpen: true, multipath });
+    const { connection } = world.client;
+    connection.abort(world.now);
+    connection.begin(world.now);
+    world.settle();
+    assert.equal(world.packets('client', isSyn).length, 0);
+    assert.equal(connection.closed, true);
+    assert.equal(connection.isDeferred, false);
+  });
+}
