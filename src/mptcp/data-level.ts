@@ -6,7 +6,7 @@ import { Ready } from '../tcp/index.ts';
 import { abortConnection } from './close.ts';
 import type { MultipathConnection } from './connection.ts';
 import { mayBeHeardAsTcp, signalsVanished } from './fallback.ts';
-import { hasSpokenForKeys, isCandid } from './plain-words.ts';
+import { isCandid } from './plain-words.ts';
 import { maySignal } from './signals.ts';
 import { Stage } from './subflow.ts';
 
@@ -16,7 +16,7 @@ const REINJECT_BYTES = 65_534;
 /** Repetitions of an unanswered DATA_FIN until the FIN of TCP goes out as well. */
 const FIN_AFTER = 6;
 
-/** The same towards a server that may be TCP since the handshake. */
+/** The same of a client to whom no option has come since the SYN/ACK: the server may be TCP. */
 const FIN_AFTER_PLAIN = 2;
 
 import { closeSubflows } from './subflow-life.ts';
@@ -134,10 +134,10 @@ export function dataTimeout(connection: MultipathConnection, now: number): void 
     connection.keysSent = false;
     ackEverywhere(connection);
     // A middlebox may hide the DATA_FIN, or drop what carries it, but not a FIN.
-    for (const s of connection.subflows) {
-      if (connection.dataBackoff < (hasSpokenForKeys(s) ? FIN_AFTER_PLAIN : FIN_AFTER)) continue;
-      if (!connection.confirmed || isCandid(s)) s.tcb.shutdown();
-    }
+    const { client, confirmed, dataBackoff } = connection;
+    // A server that has fallen back answers no DATA_FIN. Nothing but the end is to be said to it.
+    if (dataBackoff >= (client && !confirmed ? FIN_AFTER_PLAIN : FIN_AFTER))
+      for (const s of connection.subflows) if (!confirmed || isCandid(s)) s.tcb.shutdown();
   } else {
     return;
   }

@@ -55,7 +55,7 @@ export function synAckRepeated(subflow: Subflow, now: number): void {
 }
 
 /** A third ACK without options has left: the server may be TCP, and has no way to say so. */
-export function hasSpokenForKeys({ connection, plainWords }: Subflow): boolean {
+function hasSpokenForKeys({ connection, plainWords }: Subflow): boolean {
   return connection.client && !connection.confirmed && plainWords !== null && plainWords.answers > 0;
 }
 

@@ -176,15 +176,18 @@ test('RFC 8684 §3.3.6: a timeout puts up one mapping, unless a path that answer
 });
 
 test('a DATA_FIN is repeated everywhere, and from the sixth time on with the FIN of TCP', () => {
-  for (const [dataBackoff, fins] of [
-    [4, 0],
-    [5, 1],
-  ]) {
+  // A client to whom no option has come since the SYN/ACK does not wait for more than the second time.
+  for (const [client, dataBackoff, fins] of [
+    [false, 4, 0],
+    [false, 5, 1],
+    [true, 0, 0],
+    [true, 1, 1],
+  ] as const) {
     let shutdowns = 0;
     const tcb = { isSynchronized: true, ackPending: false, rtt: { rtoMs: 300 }, shutdown: () => shutdowns++ };
     const subflow = { tcb, isOpen: true, stage: Stage.SUSPECT, connection: {} };
     const connection = fake({
-      ...{ dataUna: 5001, dataFinDue: true, dataBackoff, confirmed: false, subflows: [subflow] },
+      ...{ client, dataUna: 5001, dataFinDue: true, dataBackoff, confirmed: false, subflows: [subflow] },
     });
     dataTimeout(as(connection), 100);
     assert.deepEqual([shutdowns, tcb.ackPending], [fins, true]);

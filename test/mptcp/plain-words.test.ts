@@ -121,6 +121,25 @@ test('a server that believed a plain third ACK has no way to say so: its first s
   }
 });
 
+test('all options vanish after the handshake, and the client has nothing to say but its end: the FIN says it soon', () => {
+  const world = new World();
+  world.rules.push(stripped(s => !isAnySyn(s)));
+  world.connect();
+  world.until('the server is TCP', () => world.server.connections.length === 1);
+  assert.equal(world.server.connection.multipath().fallback?.cause, 'ack-without-option');
+  world.run(2_000);
+  const from = world.now;
+  world.client.connection.shutdown(world.now);
+  world.until('the end of the stream', () => world.server.connection.ended);
+  // Two repetitions, a retransmission timeout of at least 200 ms after each other.
+  assert.ok(world.now - from <= 1_000, `${world.now - from} ms`);
+  world.transfer('server', 50_000);
+  bothPlain(world);
+  world.server.connection.shutdown(world.now);
+  world.untilGone();
+  for (const side of SIDES) assert.equal(world.peer(side).connection.error, null, side);
+});
+
 describe('no conclusion', () => {
   test('an outage that ends: both ask, nobody concludes', () => {
     const world = new World();
