@@ -5,7 +5,7 @@
 import { Flag, Mp, type Segment } from '../wire/index.ts';
 import { echoReceived, windowReduced } from './ecn.ts';
 import { detectLosses, rackDelivered, rackDuplicate } from './rack.ts';
-import { enterRecovery, type RecoveryAck, recoveryOnAck } from './recovery.ts';
+import { enterLoss, enterRecovery, type RecoveryAck, recoveryOnAck } from './recovery.ts';
 import { Sent } from './sent-queue.ts';
 import { Hold, Recovery, type Tcb } from './tcb.ts';
 import { restartRetransmissionTimer, scheduleLossProbe, Timer } from './timers.ts';
@@ -229,7 +229,7 @@ function withoutSack(tcb: Tcb, covered: number, duplicate: boolean, now: number)
     const counted = Math.min(tcb.dupAckBytes, covered);
     tcb.dupAcks = 0;
     tcb.dupAckBytes = 0;
-    if (tcb.recovery === Recovery.RECOVERY && tcb.sndUna < tcb.recoveryPoint) markHeadLost(tcb);
+    if (tcb.recovery === Recovery.RECOVERY && tcb.sndUna < tcb.recoveryPoint) partiallyAcknowledged(tcb, now);
     return -counted;
   }
   // After a timeout duplicates come from what was sent before it, which is all taken for lost.
@@ -242,6 +242,18 @@ function withoutSack(tcb: Tcb, covered: number, duplicate: boolean, now: number)
     enterRecovery(tcb, now);
   }
   return bytes;
+}
+
+/**
+ * RFC 6582 §3.2: "For the first partial ACK that arrives during fast recovery, also reset the retransmit
+ * timer", and not for those behind it: so many were lost that slow start repairs them sooner.
+ * DEVIATION (RFC 6582 lets the timer fire): with the next of them, for the path is not silent and need not be
+ * left.
+ */
+function partiallyAcknowledged(tcb: Tcb, now: number): void {
+  if (tcb.partialUntilMs === Infinity) tcb.partialUntilMs = now + tcb.rtt.rtoMs;
+  if (now >= tcb.partialUntilMs) enterLoss(tcb, now);
+  else markHeadLost(tcb);
 }
 
 function markHeadLost(tcb: Tcb): void {

@@ -19,6 +19,7 @@ export function enterRecovery(tcb: Tcb, now: number): void {
   const flight = tcb.sndNxt - tcb.sndUna;
   tcb.prrDelivered = 0;
   tcb.prrSent = 0;
+  tcb.partialUntilMs = Infinity;
   tcb.prrFlight = Math.max(flight - tcb.sent.sackedBytes, 1);
   tcb.congestion.onEnterRecovery(flight, now);
   windowReduced(tcb);
@@ -26,7 +27,7 @@ export function enterRecovery(tcb: Tcb, now: number): void {
   tcb.prrCwnd = Math.max(tcb.pipeBytes, 0) + tcb.payloadMss;
 }
 
-/** The retransmission timer fired: everything outstanding is taken for lost. */
+/** The retransmission timer fired, or should have: everything outstanding is taken for lost. */
 export function enterLoss(tcb: Tcb, now: number): void {
   const first = tcb.recovery !== Recovery.LOSS || tcb.sndUna >= tcb.recoveryPoint;
   tcb.congestion.onRetransmissionTimeout(tcb.sndNxt - tcb.sndUna, first, now);

@@ -145,6 +145,8 @@ export class Tcb {
   /** Peers without SACK: duplicate acknowledgements in a row and the bytes they stand for. */
   dupAcks = 0;
   dupAckBytes = 0;
+  /** Without SACK: when one repetition a round trip is no longer enough; Infinity before the first. */
+  partialUntilMs: number = Infinity;
   /** Tail loss probe outstanding: ssn up to which it was sent, -1 none (RFC 8985 §7). */
   tlpEndSsn = -1;
   tlpIsRetransmission = false;

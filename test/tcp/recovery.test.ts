@@ -310,6 +310,47 @@ test('without SACK: a partial acknowledgement repeats the next segment (NewReno)
   assert.equal(peer.connection.unacknowledgedBytes, 0);
 });
 
+test('without SACK: many lost at once are not repaired one a round trip, once a timeout has passed since the first', () => {
+  const peer = measured({ sack: false, config: { congestion: 'reno', initialWindowSegments: 40 } });
+  peer.write(40_000);
+  // The first thirty were lost; the other ten make as many duplicates.
+  const there = new Set(Array.from({ length: 10 }, (_, i) => 30_001 + i * MSS));
+  let sent: Packet[] = [];
+  let una = 1;
+  peer.now += RTT;
+  for (let i = 0; i < 10; i++) sent.push(...peer.arrives({ ack: una }));
+  let rounds = 0;
+  for (; una < 40_001; rounds++) {
+    peer.now += RTT;
+    const arriving = spans(sent);
+    sent = [];
+    for (const [from, to] of arriving) {
+      for (let at = from; at < to; at += MSS) there.add(at);
+      while (there.has(una)) una += MSS;
+      sent.push(...peer.arrives({ ack: una }));
+    }
+    assert.ok(arriving.length > 0, 'nothing is on its way');
+  }
+  // RFC 6582 §3.2: the timer is reset for the first partial acknowledgement only, and fires within 300 ms, three
+  // round trips; then slow start repeats 1, 2, 4, 8, 16 segments, which is more than is left.
+  assert.ok(rounds <= 1 + 4 + 5, `${rounds} round trips`);
+  assert.equal(peer.tcb.backoff, 0);
+});
+
+test('without SACK: three lost in one window cost no slow start', () => {
+  const peer = measured({ sack: false });
+  peer.write(10_000);
+  peer.now += RTT;
+  for (let i = 0; i < 3; i++) peer.arrives({ ack: 1 });
+  for (const ack of [1001, 2001]) {
+    peer.now += RTT;
+    assert.deepEqual(spans(peer.arrives({ ack }))[0], [ack, ack + 1000]);
+  }
+  peer.now += RTT;
+  peer.arrives({ ack: 10_001 });
+  assert.ok(peer.tcb.cwndBytes >= 5000, `${peer.tcb.cwndBytes}`);
+});
+
 test('without SACK: window updates and old acknowledgements are no duplicates', () => {
   const peer = measured({ sack: false });
   peer.write(1000);
