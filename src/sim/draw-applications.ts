@@ -15,10 +15,11 @@ export interface ApplicationPair {
 /**
  * Draws a pair. `budgetBytes` bounds what is sent in both directions together; `rough` allows ends that
  * lose data: aborts, and letting go with data unread. `certainKeepAlive`: packets may be lost, or paths.
+ * `drops`: a box drops packets.
  */
 export function drawApplications(
   random: Random,
-  options: { budgetBytes: number; rough: boolean; certainKeepAlive: boolean },
+  options: { budgetBytes: number; rough: boolean; certainKeepAlive: boolean; drops: boolean },
 ): ApplicationPair {
   const [clientSteps, serverSteps] = drawDialogue(random, options.budgetBytes);
   const clientBytes = total(clientSteps);
@@ -38,6 +39,13 @@ export function drawApplications(
   if (rough || options.certainKeepAlive || chance(random, 0.1)) {
     client.keepAliveMs = Math.round(logBetween(random, 2_000, 300_000));
     server.keepAliveMs = Math.round(logBetween(random, 2_000, 300_000));
+  }
+  // So does an end that waits for one which has given up behind a box that drops packets. (A draw of its own:
+  // worlds without such a box stay what they were.)
+  if (client.keepAliveMs === 0 && options.drops) {
+    const own = random.fork('dropping box');
+    client.keepAliveMs = Math.round(logBetween(own, 2_000, 300_000));
+    server.keepAliveMs = Math.round(logBetween(own, 2_000, 300_000));
   }
   // A full queue may lose that packet too, where nothing else is ever lost.
   if (client.keepAliveMs === 0 && isSilent(clientSteps)) {

@@ -308,11 +308,14 @@ function drawConnections(
     WORLD_PACKETS * (smallestMtu - 80),
     bytesPerMs * LONGEST_TRANSFER_MS,
   );
+  const boxes = paths.flatMap(path => path.middleboxes);
+  const drops = boxes.some(box => box.type === 'drop' && box.match.kind === 'not-syn');
   return Array.from({ length: count }, (_, i) => {
     const applications = drawApplications(random, {
       budgetBytes: mostBytes / count,
       rough: traits.rough,
       certainKeepAlive: traits.doom || traits.changes || isLossy(traits),
+      drops,
     });
     return {
       client: 0,

@@ -13,7 +13,7 @@ import {
   ProgressWatch,
   progressBoundMs,
 } from './oracles.ts';
-import type { WorldPlan } from './plan.ts';
+import type { PathPlan, WorldPlan } from './plan.ts';
 import type { World } from './world.ts';
 
 export class Watch {
@@ -146,7 +146,7 @@ export class Watch {
 
 // Nothing in the plan gets in a connection's way, and it lasts long enough to join every path.
 function isBenign(plan: WorldPlan): boolean {
-  if (plan.events.length > 0) return false;
+  if (plan.events.length > 0 || plan.paths.some(path => isBlackHole(plan, path))) return false;
   const lanes = plan.paths.flatMap(path => [path.forward, path.backward]);
   if (lanes.some(lane => lane.loss || lane.burstLoss || lane.corrupt || lane.reorder || lane.duplicate)) {
     return false;
@@ -155,6 +155,13 @@ function isBenign(plan: WorldPlan): boolean {
     if (middleboxes.length > 0) return false;
     return forward.syns + forward.others + backward.syns + backward.others === 0;
   });
+}
+
+// Packets too large for it vanish without a word. That takes two timeouts to find out (tcp/timers), 9 s when
+// no round trip has been measured, and until the first data has arrived nothing can be joined.
+function isBlackHole({ hosts }: WorldPlan, { from, to, forward, backward, reportsMtu }: PathPlan): boolean {
+  const ends = [from, to].map(end => hosts[end.host].interfaces[end.interface].mtu);
+  return !reportsMtu && [forward, backward].some(lane => (lane.mtu ?? Infinity) < Math.min(...ends));
 }
 
 const DEFAULT_BUFFER_BYTES = 4 << 20;
