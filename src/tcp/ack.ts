@@ -134,6 +134,8 @@ function noteDelivered(tcb: Tcb, flags: number, start: number): void {
 
 function takeSample(tcb: Tcb, i: number, flags: number, tsEcr: number, now: number): void {
   if ((flags & Sent.RETRANSMITTED) === 0) {
+    // Sent before the SYN/ACK went again: that may be what was answered.
+    if (tcb.sent.sentMs(i) < tcb.synSentMs) return;
     // Karn: only what was sent once; the newest such entry counts.
     newestSampleMs = now - tcb.sent.sentMs(i);
     sampledByTimestamp = false;

@@ -37,6 +37,10 @@ const MENDED: readonly (readonly [number, string])[] = [
   [90021115, 'nothing can be joined over a path that swallows large packets until that was found out'],
   [90022309, 'only keepalive tells an idle client of a server that gave up behind a box that drops options'],
   [90023994, 'only keepalive tells an idle server of a client that gave up behind a box that drops options'],
+  [
+    90036313,
+    'an answer sent before the third ACK, and acknowledged after an outage, made a round trip of 28 s',
+  ],
 ];
 
 for (const [seed, why] of MENDED) {

@@ -161,6 +161,24 @@ test('the SYN/ACK is repeated however much the server has answered already', () 
   );
 });
 
+test('what was answered early and acknowledged after the SYN/ACK went again measures no round trip', () => {
+  const peer = server();
+  const cookie = granted(peer);
+  peer.arrives({ flags: 'S', ...synOptions({}), fastOpen: cookie, length: 100 });
+  peer.accept();
+  peer.write(10_000);
+  const mine = (packet: { dstPort: number }): boolean => packet.dstPort === peer.port;
+  // An outage: the SYN/ACK goes again after 1, 3 and 7 seconds, and the last is answered.
+  assert.equal(peer.wait(7500).filter(mine).length, 3);
+  peer.arrives({ ack: 1001 });
+  assert.equal(peer.state, 'ESTABLISHED');
+  // RFC 6298 §2.2: a round trip of 500 ms, as the timestamp echoed says; not one of 7.5 s.
+  assert.equal(peer.tcb.rtt.rtoMs, 500 + 4 * 250);
+  // A probe of the tail after two round trips (RFC 8985 §7.2), and then the timeout.
+  const head = peer.wait(1000 + 1500).filter(packet => mine(packet) && packet.seq === 1001);
+  assert.equal(head.length, 1);
+});
+
 test('the queue: beyond it a SYN is one like any other; a reset one counts for a minute more', () => {
   const peer = server({ fastOpen: 1 });
   const cookie = granted(peer);
