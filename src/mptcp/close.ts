@@ -50,7 +50,7 @@ function peerIsEstablished(connection: MultipathConnection): boolean {
  */
 export function abandon(connection: MultipathConnection, now: number): void {
   const reason = { code: null, text: 'the peer never finished a connection that was let go' };
-  if (connection.dataFinDsn < 0 || connection.dataUna <= connection.dataFinDsn) {
+  if (connection.dataFinDsn === -1 || connection.dataUna <= connection.dataFinDsn) {
     abortConnection(connection, reason, now);
     return;
   }

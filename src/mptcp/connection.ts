@@ -195,7 +195,7 @@ export class MultipathConnection implements ByteStream {
   }
 
   get writableBytes(): number {
-    return this.dataFinDsn >= 0 ? 0 : this.sendBuffer.freeBytes;
+    return this.dataFinDsn !== -1 ? 0 : this.sendBuffer.freeBytes;
   }
 
   get unacknowledgedBytes(): number {
@@ -216,7 +216,7 @@ export class MultipathConnection implements ByteStream {
   }
 
   write(bytes: Uint8Array, offset: number, length: number, _now: number): number {
-    if (this.dataFinDsn >= 0 || this.isDone) return 0;
+    if (this.dataFinDsn !== -1 || this.isDone) return 0;
     const taken = this.sendBuffer.write(bytes, offset, length);
     if (taken < length) this.wantsRoom = true;
     return taken;
@@ -233,7 +233,7 @@ export class MultipathConnection implements ByteStream {
   }
 
   shutdown(_now: number): void {
-    if (this.dataFinDsn >= 0) return;
+    if (this.dataFinDsn !== -1) return;
     countEstablished(this, false);
     this.dataFinDsn = this.sendBuffer.end;
     this.dataFinQueued = true;
@@ -290,10 +290,8 @@ export class MultipathConnection implements ByteStream {
     this.signals.expire(now, this.env.config.addAddrRetries);
     this.paths.run(now);
     if (this.lonelyMs <= now) lonelyTimeout(this, now);
-    if (this.orphanMs <= now && now - this.dataProgressMs < this.env.config.dataTimeoutMs) {
-      // Still delivering what was written before the application let go.
-      this.orphanMs = this.dataProgressMs + this.env.config.dataTimeoutMs;
-    }
+    // What was written before the application let go may still be on its way.
+    if (this.orphanMs <= now) this.orphanMs = this.dataProgressMs + this.env.config.dataTimeoutMs;
     if (this.orphanMs <= now) {
       this.orphanMs = Infinity;
       abandon(this, now);
@@ -364,7 +362,7 @@ export class MultipathConnection implements ByteStream {
   /** All data was sent and the DATA_FIN is not acknowledged: it belongs on every pure ACK. */
   get dataFinDue(): boolean {
     return (
-      this.dataFinDsn >= 0 &&
+      this.dataFinDsn !== -1 &&
       this.dataNxt === this.dataFinDsn &&
       this.dataUna <= this.dataFinDsn &&
       // Until the peer is known to have the keys, the first data goes before everything else.
@@ -395,13 +393,13 @@ export class MultipathConnection implements ByteStream {
   /** Both have finished, and TCP at least has acknowledged all our data: only DATA_ACKs may be missing. */
   get isAllExchanged(): boolean {
     const { dataUna, dataFinDsn } = this;
-    if (!this.isPeerFinished || dataFinDsn < 0) return false;
+    if (!this.isPeerFinished || dataFinDsn === -1) return false;
     return dataUna >= dataFinDsn || this.taken.contains(dataUna, dataFinDsn);
   }
 
   /** Both DATA_FINs were acknowledged. */
   get isFinished(): boolean {
-    return this.isPeerFinished && this.dataFinDsn >= 0 && this.dataUna > this.dataFinDsn;
+    return this.isPeerFinished && this.dataFinDsn !== -1 && this.dataUna > this.dataFinDsn;
   }
 
   /** Room on a subflow for the scheduler. */
@@ -462,7 +460,6 @@ export class MultipathConnection implements ByteStream {
     this.reinjection.clear();
     if (reason.code !== null) {
       for (const subflow of [...this.subflows]) {
-        if (this.fastclose?.subflow === subflow) continue;
         subflow.tcb.abort();
         drop(this, subflow);
       }

@@ -70,7 +70,7 @@ export function deliver(
   }
   if (buffer.next === before) return;
   connection.owner.streamReady(Ready.READABLE);
-  if (connection.rcvDataFin >= 0) dataFinReceived(connection, connection.rcvDataFin, now);
+  if (connection.rcvDataFin !== -1) dataFinReceived(connection, connection.rcvDataFin, now);
 }
 
 /** The peer's DATA_FIN is known; it counts when all data before it has come (RFC 8684 §3.3.3). */
@@ -79,7 +79,7 @@ export function dataFinReceived(connection: MultipathConnection, dsn: number, no
     if (connection.isPeerFinished) ackEverywhere(connection);
     return;
   }
-  if (connection.rcvDataFin < 0) connection.rcvDataFin = dsn;
+  if (connection.rcvDataFin === -1) connection.rcvDataFin = dsn;
   if (connection.bestOpenSubflow() !== null) connection.lonelyMs = Infinity;
   if (connection.receiveBuffer.next !== connection.rcvDataFin) return;
   connection.isPeerFinished = true;
@@ -161,8 +161,7 @@ export function ackEverywhere(connection: MultipathConnection): void {
 }
 
 export function startOrphanTimer(connection: MultipathConnection, now: number): void {
-  if (connection.orphanMs === Infinity && !connection.isDone)
-    connection.orphanMs = now + connection.env.config.dataTimeoutMs;
+  if (!connection.isDone) connection.orphanMs = now + connection.env.config.dataTimeoutMs;
 }
 
 /** Before acknowledgements leave: signals and the DATA_FIN ask for one. */
@@ -189,7 +188,7 @@ export function prepareAcks(connection: MultipathConnection, _now: number): void
 
 /** The send buffer has room again. */
 export function roomFreed(connection: MultipathConnection): void {
-  if (!connection.wantsRoom || connection.sendBuffer.freeBytes === 0 || connection.dataFinDsn >= 0) return;
+  if (!connection.wantsRoom || connection.sendBuffer.freeBytes === 0 || connection.dataFinDsn !== -1) return;
   connection.wantsRoom = false;
   connection.owner.streamReady(Ready.WRITABLE);
 }

@@ -134,7 +134,7 @@ class FallbackStream extends PlainStream {
     this.connection = options.subflow.connection;
     this.mappingsLeft = options.announce ? ANNOUNCEMENTS : 0;
     if (options.announce) this.dataOptionBytes = options.subflow.dataOptionBytes;
-    this.failOwed = options.failDsn >= 0;
+    this.failOwed = options.failDsn !== -1;
     // Repeated by the side that found the damage; the other answers once.
     this.failsLeft = this.failOwed ? (options.announce ? 1 : ANNOUNCEMENTS) : 0;
     this.failDsn = options.failDsn;
@@ -145,15 +145,13 @@ class FallbackStream extends PlainStream {
     if (this.failOwed) {
       this.failOwed = false;
       this.tcb.ackPending = true;
-      const written = transmitAck(this.tcb, out, offset, now);
-      if (written > 0) return written;
+      return transmitAck(this.tcb, out, offset, now);
     }
     return super.transmit(out, offset, now);
   }
 
-  override dataOptions(segment: Segment, ssn: number, length: number, now: number): void {
-    if (ssn + length > this.infiniteSsn) this.infiniteMapping(segment);
-    else super.dataOptions(segment, ssn, length, now);
+  override dataOptions(segment: Segment): void {
+    this.infiniteMapping(segment);
   }
 
   private infiniteMapping(segment: Segment): void {
@@ -268,7 +266,7 @@ export function fallBack(subflow: Subflow, options: FallbackOptions, now: number
     drop(connection, subflow);
     return false;
   }
-  if (subflow.stage === Stage.CLOSING && connection.dataFinDsn < 0) {
+  if (subflow.stage === Stage.CLOSING && connection.dataFinDsn === -1) {
     // Its FIN has ended this subflow, not the stream: as TCP the two are one.
     tcb.abort();
     drop(connection, subflow);
@@ -294,7 +292,7 @@ export function fallBack(subflow: Subflow, options: FallbackOptions, now: number
   tcb.extension = plain;
   tcb.congestion.setMss(tcb.payloadMss);
   insertStaged(subflow);
-  if (connection.dataFinDsn >= 0) tcb.shutdown();
+  if (connection.dataFinDsn !== -1) tcb.shutdown();
   if (connection.isAbandoned) tcb.orphan(now);
   if (options.failDsn !== undefined || options.announce) tcb.ackPending = true;
   becomePlain(connection, plain, subflow, { cause: options.cause, seenBy: options.seenBy }, now);
@@ -305,7 +303,7 @@ export function fallBack(subflow: Subflow, options: FallbackOptions, now: number
 
 /** ssn behind the last data byte sent. */
 function dataEnd(subflow: Subflow): number {
-  return subflow.tcb.finSsn >= 0 ? subflow.tcb.finSsn : subflow.tcb.sndNxt;
+  return subflow.tcb.finSsn !== -1 ? subflow.tcb.finSsn : subflow.tcb.sndNxt;
 }
 
 /** What waited for a mapping is the stream itself from now on. */
@@ -403,7 +401,7 @@ function onlyOpen({ subflows }: MultipathConnection): Subflow | null {
 export function plainFinReceived(subflow: Subflow, now: number): boolean {
   const connection = subflow.connection;
   if (!subflow.lastWithoutOptions || !mayContinue(subflow, now)) return false;
-  if (connection.isDone || connection.rcvDataFin >= 0) return false;
+  if (connection.isDone || connection.rcvDataFin !== -1) return false;
   fallBack(subflow, { cause: 'data-without-mapping', seenBy: 'local' }, now);
   subflow.tcb.extension.finReceived(now);
   return true;
@@ -416,7 +414,7 @@ export function plainFinReceived(subflow: Subflow, now: number): boolean {
  * look whole. What was under way on it goes on over the next one, as after any reset.
  */
 export function passesForEnd({ wasJoined, dataFinDsn, dataNxt }: MultipathConnection): boolean {
-  return !wasJoined && (dataFinDsn < 0 || dataNxt < dataFinDsn);
+  return !wasJoined && (dataFinDsn === -1 || dataNxt < dataFinDsn);
 }
 
 /** A segment without any DSS: does it acknowledge data? False: the subflow ended. */

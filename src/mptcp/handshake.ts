@@ -3,14 +3,14 @@
 // (mptcp/fallback).
 
 import { Timer } from '../tcp/index.ts';
-import { CapableFlag, Flag, Mp, type Segment } from '../wire/index.ts';
+import { CapableFlag, Mp, type Segment } from '../wire/index.ts';
 import { SYN_ALWAYS_CAPABLE } from './config.ts';
 import type { MultipathConnection } from './connection.ts';
 import { fallBack } from './fallback.ts';
 import { joinHmac, keyFrom, sameBytes } from './keys.ts';
 import { optionsDropped } from './network-memory.ts';
 import { ResetReason } from './reset-reason.ts';
-import { type PlainCause, Stage, type Subflow } from './subflow.ts';
+import { type JoinState, type PlainCause, Stage, type Subflow } from './subflow.ts';
 import { subflowActive, thirdAckDelay } from './subflow-life.ts';
 
 const VERSION = 1;
@@ -39,7 +39,8 @@ export function synOptions(subflow: Subflow, segment: Segment, synAck: boolean):
   const connection = subflow.connection;
   if (!synAck) giveUpCapable(subflow);
   if (subflow.plainCause !== null) return;
-  if (subflow.initial) {
+  const { join } = subflow;
+  if (join === null) {
     const local = connection.localKey;
     segment.mp = Mp.CAPABLE;
     segment.capableVersion = VERSION;
@@ -54,17 +55,15 @@ export function synOptions(subflow: Subflow, segment: Segment, synAck: boolean):
     connection.env.counters.MPCapableSYNTX += synAck ? 0 : 1;
     return;
   }
-  const join = subflow.join;
-  if (join === null || connection.remoteKey === null) return;
   segment.mp = Mp.JOIN;
   segment.joinBackup = subflow.localBackup;
   segment.joinAddressId = subflow.localAddressId;
   segment.joinNonce = join.localNonce;
   segment.joinLength = synAck ? 16 : 12;
   if (synAck) {
-    if (join.hmac !== null) segment.joinHmac.set(join.hmac.subarray(0, 8));
+    segment.joinHmac.set(join.hmac);
   } else {
-    segment.joinToken = connection.remoteKey.token;
+    segment.joinToken = join.remoteKey.token;
     connection.env.counters.MPJoinSynTx++;
   }
 }
@@ -81,7 +80,8 @@ function giveUpCapable(subflow: Subflow): void {
 
 /** The SYN/ACK arrived at the side that opened the subflow. False: the subflow was ended. */
 export function synAckReceived(subflow: Subflow, segment: Segment, now: number): boolean {
-  return subflow.initial ? capableAnswered(subflow, segment, now) : joinAnswered(subflow, segment, now);
+  const { join } = subflow;
+  return join === null ? capableAnswered(subflow, segment, now) : joinAnswered(subflow, join, segment, now);
 }
 
 function capableAnswered(subflow: Subflow, segment: Segment, now: number): boolean {
@@ -125,7 +125,8 @@ export function handshakeAdmits(subflow: Subflow, segment: Segment): boolean {
 
 /** The ACK that completes a passive handshake. False: the subflow was ended. */
 export function thirdAckReceived(subflow: Subflow, segment: Segment, now: number): boolean {
-  return subflow.initial ? capableConfirmed(subflow, segment, now) : joinConfirmed(subflow, segment, now);
+  const { join } = subflow;
+  return join === null ? capableConfirmed(subflow, segment, now) : joinConfirmed(subflow, join, segment, now);
 }
 
 function capableConfirmed(subflow: Subflow, segment: Segment, now: number): boolean {
@@ -155,11 +156,9 @@ function capableConfirmed(subflow: Subflow, segment: Segment, now: number): bool
   return true;
 }
 
-function joinAnswered(subflow: Subflow, segment: Segment, now: number): boolean {
+function joinAnswered(subflow: Subflow, join: JoinState, segment: Segment, now: number): boolean {
   const connection = subflow.connection;
-  const join = subflow.join;
-  const remoteKey = connection.remoteKey;
-  if (join === null || remoteKey === null) return false;
+  const { remoteKey } = join;
   if ((segment.mp & Mp.JOIN) === 0 || segment.joinLength !== 16) {
     // RFC 8684 §3.2: "If the SYN/ACK as received at Host A does not have an MP_JOIN option, Host A MUST close
     // the subflow with a TCP RST."
@@ -188,18 +187,15 @@ function joinAnswered(subflow: Subflow, segment: Segment, now: number): boolean 
   subflow.remoteBackup = segment.joinBackup;
   subflow.stage = Stage.PRE_ESTABLISHED;
   subflow.mayCarry = true;
-  join.thirdAckMs = now + thirdAckDelay(subflow);
+  join.thirdAckMs = now + thirdAckDelay(subflow.tcb, 0);
   return true;
 }
 
-function joinConfirmed(subflow: Subflow, segment: Segment, now: number): boolean {
+function joinConfirmed(subflow: Subflow, join: JoinState, segment: Segment, now: number): boolean {
   const connection = subflow.connection;
-  const join = subflow.join;
-  const remoteKey = connection.remoteKey;
-  if (join === null || remoteKey === null) return false;
   const expected = joinHmac(
     connection.env.entropy,
-    { sender: remoteKey, receiver: connection.localKey },
+    { sender: join.remoteKey, receiver: connection.localKey },
     { sender: join.remoteNonce, receiver: join.localNonce },
   );
   const present = (segment.mp & Mp.JOIN) !== 0 && segment.joinLength === 24;
@@ -228,9 +224,8 @@ export function joinCompleted(subflow: Subflow, now: number): void {
 }
 
 /** An ACK on a subflow whose HMAC was outstanding: the peer has it. */
-export function preEstablishedAcknowledged(subflow: Subflow, segment: Segment, now: number): void {
-  if ((segment.flags & Flag.SYN) !== 0 || subflow.join === null) return;
-  subflow.join.thirdAckMs = Infinity;
+export function preEstablishedAcknowledged(subflow: Subflow, join: JoinState, now: number): void {
+  join.thirdAckMs = Infinity;
   subflowActive(subflow.connection, subflow, now);
 }
 

@@ -36,7 +36,8 @@ export function keyFrom(entropy: Entropy, hi: number, lo: number): Key {
 }
 
 /**
- * HMAC of the join handshake: key = own key ‖ peer's key, message = own nonce ‖ peer's nonce (RFC 8684 §3.2).
+ * HMAC of the join handshake: key = own key ‖ peer's key, message = own nonce ‖ peer's nonce, of which the
+ * leftmost 160 bits travel, and 64 in a SYN/ACK (RFC 8684 §3.2).
  */
 export function joinHmac(
   entropy: Entropy,
@@ -47,7 +48,7 @@ export function joinHmac(
   const view = new DataView(message.buffer);
   view.setUint32(0, nonces.sender);
   view.setUint32(4, nonces.receiver);
-  return entropy.hmacSha256(concatenate(keys.sender, keys.receiver), message);
+  return entropy.hmacSha256(concatenate(keys.sender, keys.receiver), message).subarray(0, JOIN_HMAC_BYTES);
 }
 
 /** Rightmost 64 bits of the HMAC over address id, address and port (0 when absent), RFC 8684 §3.4.1. */
@@ -56,12 +57,12 @@ export function addAddrHmac(
   keys: { sender: Key; receiver: Key },
   address: { id: number; family: 4 | 6; words: Int32Array; port: number },
 ): { hi: number; lo: number } {
-  const size = address.family === 4 ? 4 : 16;
-  const message = new Uint8Array(1 + size + 2);
+  const words = address.words.subarray(address.family === 4 ? 3 : 0);
+  const message = new Uint8Array(1 + words.byteLength + 2);
   const view = new DataView(message.buffer);
   view.setUint8(0, address.id);
-  for (let i = 0; i < size / 4; i++) view.setInt32(1 + i * 4, address.words[4 - size / 4 + i]);
-  view.setUint16(1 + size, address.port);
+  for (let i = 0; i < words.length; i++) view.setInt32(1 + i * 4, words[i]);
+  view.setUint16(1 + words.byteLength, address.port);
   const digest = entropy.hmacSha256(concatenate(keys.sender, keys.receiver), message);
   const hash = new DataView(digest.buffer, digest.byteOffset, digest.byteLength);
   return { hi: hash.getUint32(24), lo: hash.getUint32(28) };
@@ -80,3 +81,5 @@ function concatenate(first: Key, second: Key): Uint8Array {
   both.set(second.bytes, 8);
   return both;
 }
+
+const JOIN_HMAC_BYTES = 20;

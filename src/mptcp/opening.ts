@@ -7,7 +7,6 @@ import {
   type FastOpenServer,
   type NetworkInterface,
   openPassive,
-  State,
   type Tcb,
 } from '../tcp/index.ts';
 import type { Segment } from '../wire/index.ts';
@@ -81,7 +80,6 @@ export function openFirst(
 /** The first SYN leaves. */
 export function sendFirst(connection: MultipathConnection, now: number): void {
   const [subflow] = connection.subflows;
-  if (subflow === undefined || subflow.tcb.state > State.SYN_SENT) return;
   const known = knownOf(connection, subflow.tcb.networkInterface, now);
   subflow.tcb.open(now);
   if (subflow.plainCause !== null) connection.env.counters.MPCapableSYNTXDisabled++;
@@ -139,18 +137,20 @@ export function joinRequested(
 ): number {
   // In M_TIME_WAIT a join is welcome: it fetches the last DATA_ACK.
   const over = connection.isDone && connection.timeWaitMs === Infinity;
-  if (connection.remoteKey === null || connection.plain !== null || over) return ResetReason.MPTCP;
+  const { remoteKey } = connection;
+  if (remoteKey === null || connection.plain !== null || over) return ResetReason.MPTCP;
   if (connection.subflows.length >= connection.mostSubflows) return ResetReason.RESOURCES;
   const join: JoinState = {
+    remoteKey,
     localNonce: connection.env.random32(),
     remoteNonce: segment.joinNonce,
-    hmac: null,
+    hmac: new Uint8Array(0),
     thirdAckMs: Infinity,
     thirdAcks: 0,
   };
   join.hmac = joinHmac(
     connection.env.entropy,
-    { sender: connection.localKey, receiver: connection.remoteKey },
+    { sender: connection.localKey, receiver: remoteKey },
     { sender: join.localNonce, receiver: join.remoteNonce },
   );
   const remoteWords = Int32Array.of(segment.src0, segment.src1, segment.src2, segment.src3);
@@ -178,11 +178,14 @@ export function openJoin(
   options: SubflowEndpoint & { name: string; backup: boolean; cost: number },
   now: number,
 ): Subflow | null {
-  if (connection.remoteKey === null || connection.plain !== null || connection.isDone) return null;
+  const { remoteKey } = connection;
+  // unreachable: a join is planned from a DSS on, by when both keys are known
+  if (remoteKey === null) return null;
   const join: JoinState = {
+    remoteKey,
     localNonce: connection.env.random32(),
     remoteNonce: 0,
-    hmac: null,
+    hmac: new Uint8Array(0),
     thirdAckMs: Infinity,
     thirdAcks: 0,
   };

@@ -37,7 +37,9 @@ export function processOptions(
   if (subflow.stage === Stage.CONNECTING && !thirdAckReceived(subflow, segment, now)) return false;
   // The extension may have been swapped (fallback): what follows is TCP's alone.
   if (subflow.tcb.extension !== subflow) return true;
-  if (subflow.stage === Stage.PRE_ESTABLISHED) preEstablishedAcknowledged(subflow, segment, now);
+  const { join } = subflow;
+  if (join !== null && subflow.stage === Stage.PRE_ESTABLISHED)
+    preEstablishedAcknowledged(subflow, join, now);
   if (subflow.stage === Stage.SUSPECT && answers(subflow, segment, ack)) recovered(subflow, now);
   const mp = segment.mp;
   if (mp === 0 && !plainWordsHeard(subflow, segment, ssn, now)) return false;
@@ -143,7 +145,7 @@ function isFinLate(
   { dataFinDsn, dataUna, dataBackoff, dataProgressMs }: MultipathConnection,
   now: number,
 ): boolean {
-  if (dataFinDsn < 0) return false;
+  if (dataFinDsn === -1) return false;
   return dataUna > dataFinDsn ? now - dataProgressMs <= SOON_MS : dataBackoff > 0;
 }
 

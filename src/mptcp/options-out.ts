@@ -4,7 +4,7 @@
 // Before: tcp/output. After: wire.
 
 import { State } from '../tcp/index.ts';
-import { DssFlag, Mp, optionsLength, RstFlag, type Segment } from '../wire/index.ts';
+import { DssFlag, Mp, RstFlag, type Segment } from '../wire/index.ts';
 import { mappingChecksum } from './checksum.ts';
 import type { MultipathConnection } from './connection.ts';
 import { dataFinSent } from './data-level.ts';
@@ -54,10 +54,11 @@ export function ackOptions(subflow: Subflow, segment: Segment, now: number): voi
     keysRepeated(subflow, now);
     return;
   }
-  if (subflow.stage === Stage.PRE_ESTABLISHED && subflow.join?.hmac) {
+  const { join } = subflow;
+  if (join !== null && subflow.stage === Stage.PRE_ESTABLISHED) {
     segment.mp = Mp.JOIN;
     segment.joinLength = 24;
-    segment.joinHmac.set(subflow.join.hmac.subarray(0, 20));
+    segment.joinHmac.set(join.hmac);
     return;
   }
   const { tcb } = subflow;
@@ -98,7 +99,7 @@ export function resetOptions(subflow: Subflow, segment: Segment): void {
     fastcloseKey(subflow, segment);
     return;
   }
-  if (subflow.failDsn >= 0) {
+  if (subflow.failDsn !== -1) {
     segment.mp |= Mp.FAIL;
     segment.failDsnHi = subflow.connection.remoteSequence.wireHi(subflow.failDsn);
     segment.failDsnLo = subflow.connection.remoteSequence.wireLo(subflow.failDsn);
@@ -109,11 +110,6 @@ export function resetOptions(subflow: Subflow, segment: Segment): void {
     segment.rstReason = subflow.resetReason;
     segment.rstFlags = subflow.resetTransient ? RstFlag.TRANSIENT : 0;
   }
-}
-
-/** True when `bytes` more option bytes fit. */
-export function hasRoom(segment: Segment, bytes: number): boolean {
-  return optionsLength(segment) + bytes <= 40;
 }
 
 /**

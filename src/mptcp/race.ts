@@ -110,7 +110,7 @@ export function raceWon(connection: MultipathConnection, winner: Subflow, now: n
   connection.race = null;
   for (const other of [...connection.subflows]) {
     if (other === winner) continue;
-    if (other.tcb.state === State.SYN_SENT) connection.owner.withdraw(other.tcb, now);
+    connection.owner.withdraw(other.tcb, now);
     other.tcb.abort();
     drop(connection, other);
   }

@@ -122,9 +122,8 @@ function reinject(
 ): number {
   const ranges = connection.reinjection;
   for (let i = 0; i < ranges.count; i++) {
-    const start = Math.max(ranges.start(i), connection.dataUna);
+    const start = ranges.start(i);
     let end = Math.min(ranges.end(i), start + MAX_MAPPING);
-    if (start >= end) continue;
     if (subflow.sendMap.overlaps(start, Math.min(end, start + 1))) continue;
     // What went this way and was not confirmed goes another way: this one may lose the mappings.
     if (start === connection.dataUna && connection.repeatedOn === subflow.id && hasAlternative(subflow))
@@ -154,7 +153,7 @@ function sendNew(
   const admitted = Math.min(end, connection.sndRight, connection.dataNxt + MAX_MAPPING);
   const available = admitted - connection.dataNxt;
   if (available <= 0) return 0;
-  const length = segmentBytes(subflow.tcb, available, admitted === end, connection.dataFinDsn >= 0);
+  const length = segmentBytes(subflow.tcb, available, admitted === end, connection.dataFinDsn !== -1);
   if (length === 0) return 0;
   const dsn = connection.dataNxt;
   connection.dataNxt += length;
@@ -208,7 +207,7 @@ export function copyMapped(
   const i = map.find(ssn);
   if (i < 0) {
     // With the SYN, before there are mappings.
-    if (subflow.initial && map.count === 0) subflow.connection.sendBuffer.copy(ssn, length, out, offset);
+    subflow.connection.sendBuffer.copy(ssn, length, out, offset);
     return;
   }
   const kept = map.keptBytes(i);

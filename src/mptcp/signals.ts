@@ -109,14 +109,13 @@ export class Signals {
     this.announcements.length = this.echoes.length = this.removals.length = 0;
   }
 
-  /** Puts one signal on a segment when it fits. */
+  /** Puts one signal on a segment: there is room, but for an address, which goes alone. */
   put(connection: MultipathConnection, segment: Segment, now: number): void {
     const echo = this.echoes[0];
     if (echo !== undefined) {
-      if (putAddress(segment, echo, true)) {
-        this.echoes.shift();
-        connection.env.counters.EchoAddTx++;
-      }
+      putAddress(segment, echo, true);
+      this.echoes.shift();
+      connection.env.counters.EchoAddTx++;
       return;
     }
     const announcement = this.dueAnnouncement;
@@ -125,19 +124,18 @@ export class Signals {
       const hmac = addAddrHmac(connection.env.entropy, keys, announcement);
       segment.addAddrHmacHi = hmac.hi;
       segment.addAddrHmacLo = hmac.lo;
-      if (putAddress(segment, announcement, false)) {
-        announcement.due = false;
-        announcement.deadlineMs = now + connection.env.config.addAddrTimeoutMs * 2 ** announcement.tries;
-        announcement.tries++;
-        connection.env.counters.AddAddrTx++;
-      }
+      putAddress(segment, announcement, false);
+      announcement.due = false;
+      announcement.deadlineMs = now + connection.env.config.addAddrTimeoutMs * 2 ** announcement.tries;
+      announcement.tries++;
+      connection.env.counters.AddAddrTx++;
       return;
     }
     if (this.removals.length > 0) {
-      segment.removeCount = Math.min(this.removals.length, 8);
-      for (let i = 0; i < segment.removeCount; i++) segment.removeIds[i] = this.removals[i];
-      if (!fit(segment, Mp.REMOVE_ADDR)) return;
-      this.removals.splice(0, segment.removeCount);
+      const ids = this.removals.splice(0, MOST_REMOVED);
+      segment.mp |= Mp.REMOVE_ADDR;
+      segment.removeCount = ids.length;
+      segment.removeIds.set(ids);
       connection.env.counters.RmAddrTx += segment.removeCount;
     }
   }
@@ -168,14 +166,14 @@ export function addSignal(subflow: Subflow, segment: Segment, isRepeat: boolean,
   if (!maySignal(connection)) return;
   if (subflow.prioPending) {
     segment.prioBackup = subflow.localBackup;
-    if (fit(segment, Mp.PRIO)) {
-      subflow.prioPending = false;
-      connection.env.counters.MPPrioTx++;
-    }
+    segment.mp |= Mp.PRIO;
+    subflow.prioPending = false;
+    connection.env.counters.MPPrioTx++;
   }
   // What a silent path takes along may be lost.
   if (subflow.stage === Stage.SUSPECT && hasAlternative(subflow)) return;
-  if (isRepeat || !connection.signals.addressNext) connection.signals.put(connection, segment, now);
+  const mayTakeAddress = isRepeat && (segment.mp & Mp.PRIO) === 0;
+  if (mayTakeAddress || !connection.signals.addressNext) connection.signals.put(connection, segment, now);
 }
 
 /** RFC 8684 §3.3.8: the peer's wish for data sent to it on this subflow. */
@@ -230,12 +228,12 @@ export function removeAddrReceived(subflow: Subflow, segment: Segment, now: numb
     connection.paths.peerAddressRemoved(id);
     for (const other of connection.subflows) {
       if (other.remoteAddressId !== id || other === subflow || !other.isOpen) continue;
-      probeForRemoval(connection, other, now);
+      probeForRemoval(other, now);
     }
   }
 }
 
-function putAddress(segment: Segment, address: Echo, echo: boolean): boolean {
+function putAddress(segment: Segment, address: Echo, echo: boolean): void {
   segment.addAddrId = address.id;
   segment.addAddrEcho = echo;
   segment.addAddrFamily = address.family;
@@ -248,11 +246,8 @@ function putAddress(segment: Segment, address: Echo, echo: boolean): boolean {
   segment.mp = 0;
   segment.dssFlags = 0;
   if (!optionFits(segment, Mp.ADD_ADDR)) segment.hasTimestamps = false;
-  return fit(segment, Mp.ADD_ADDR);
+  segment.mp = Mp.ADD_ADDR;
 }
 
-function fit(segment: Segment, bit: number): boolean {
-  if (!optionFits(segment, bit)) return false;
-  segment.mp |= bit;
-  return true;
-}
+/** As many as fit beside timestamps, a DSS with a DATA_ACK and MP_PRIO. */
+const MOST_REMOVED = 8;

@@ -56,10 +56,9 @@ export function subflowActive(connection: MultipathConnection, subflow: Subflow,
 }
 
 /** When a third ACK that is not answered is repeated: two round trips later, as in Linux, then doubling. */
-export function thirdAckDelay(subflow: Subflow): number {
-  const { rtt, env } = subflow.tcb;
+export function thirdAckDelay({ rtt, env }: Subflow['tcb'], thirdAcks: number): number {
   const first = rtt.srttMs > 0 ? Math.max(2 * rtt.srttMs, env.config.rtoMinMs) : env.config.rtoInitialMs;
-  return first * 2 ** Math.max(0, (subflow.join?.thirdAcks ?? 0) - 1);
+  return first * 2 ** Math.max(0, thirdAcks - 1);
 }
 
 export function afterEstablished(connection: MultipathConnection, subflow: Subflow, now: number): void {
@@ -132,7 +131,7 @@ export function subflowFinished(connection: MultipathConnection, subflow: Subflo
   // half of connection one still carries what we have to send, and the acknowledgement of the peer's
   // DATA_FIN.
   if (alone && !connection.isDone) {
-    if (connection.rcvDataFin < 0) startLonelyTimer(connection, now);
+    if (connection.rcvDataFin === -1) startLonelyTimer(connection, now);
     return;
   }
   if (subflow.isOpen) retire(connection, subflow, now);
@@ -228,8 +227,8 @@ export function hastenJoin({ stage, tcb }: Subflow, now: number): void {
 }
 
 /** RFC 8684 §3.4.2: ask before removing; meanwhile its bytes go elsewhere. */
-export function probeForRemoval(connection: MultipathConnection, subflow: Subflow, now: number): void {
-  if (connection.subflows.some(s => s !== subflow && s.stage === Stage.ACTIVE)) suspect(subflow, now);
+export function probeForRemoval(subflow: Subflow, now: number): void {
+  suspect(subflow, now);
   subflow.tcb.probePending = true;
   subflow.tellMs = Infinity;
   subflow.removeMs = now + Math.max(subflow.tcb.rtt.rtoMs, 1000);
@@ -292,7 +291,7 @@ export function expireSubflow(connection: MultipathConnection, subflow: Subflow,
   if (join !== null && join.thirdAckMs <= now) {
     // RFC 8684 §3.2: "the packet MUST be retransmitted if connection ACK is not received".
     join.thirdAcks++;
-    join.thirdAckMs = now + thirdAckDelay(subflow);
+    join.thirdAckMs = now + thirdAckDelay(subflow.tcb, join.thirdAcks);
     subflow.tcb.ackPending = true;
     if (join.thirdAcks > connection.env.config.synRetries) {
       subflow.reset(
@@ -304,7 +303,7 @@ export function expireSubflow(connection: MultipathConnection, subflow: Subflow,
   }
   if (subflow.acksOwedMs <= now) {
     subflow.acksOwedMs = Infinity;
-    if (!subflow.dataAckSent) subflow.acksOwed = connection.confirmed ? 1 : 2;
+    if (!subflow.dataAckSent) subflow.acksOwed = 2;
   }
   if (subflow.unmappedMs <= now && !unmappedTimeout(subflow, now)) return;
   if (hasOwnKeepAlive(connection)) subflow.tcb.keepAliveProbes = keepAliveProbesOf(connection, subflow);

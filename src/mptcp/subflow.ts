@@ -4,12 +4,13 @@
 // Read: RFC 8684 §2.2, §3.2. Before: tcp/*. After: options-in, options-out, receive, send.
 
 import type { CloseReason, Extension, Tcb } from '../tcp/index.ts';
-import { isEarly, Ready, State } from '../tcp/index.ts';
+import { isEarly, Ready } from '../tcp/index.ts';
 import type { Segment } from '../wire/index.ts';
 import { formatAddress } from '../wire/index.ts';
 import type { MultipathConnection } from './connection.ts';
 import { plainFinReceived } from './fallback.ts';
 import { handshakeAdmits, joinCompleted, synOptions } from './handshake.ts';
+import type { Key } from './keys.ts';
 import type { SubflowInfo } from './observation.ts';
 import { processOptions, processReset } from './options-in.ts';
 import { ackOptions, dataOptions, resetOptions } from './options-out.ts';
@@ -41,10 +42,11 @@ const STAGE_NAMES = ['connecting', 'connecting', 'active', 'suspect', 'closing',
 
 /** Nonces and HMACs of an MP_JOIN handshake (RFC 8684 §3.2). */
 export interface JoinState {
+  readonly remoteKey: Key;
   localNonce: number;
   remoteNonce: number;
-  /** HMAC this side sends. */
-  hmac: Uint8Array | null;
+  /** HMAC this side sends; empty until the peer's nonce is known. */
+  hmac: Uint8Array;
   /** When the third ACK is repeated; Infinity once it was answered. */
   thirdAckMs: number;
   thirdAcks: number;
@@ -292,7 +294,7 @@ export class Subflow implements Extension, Path {
     this.connection.releaseSent();
     // The FIN carried a DATA_ACK of everything.
     const { finSsn } = this.tcb;
-    if (finSsn >= 0 && ssn > finSsn) this.connection.leaveTimeWait();
+    if (finSsn !== -1 && ssn > finSsn) this.connection.leaveTimeWait();
   }
 
   unsentBytes(): number {
@@ -305,7 +307,7 @@ export class Subflow implements Extension, Path {
 
   contiguous(ssn: number, length: number): number {
     const i = this.sendMap.find(ssn);
-    return i < 0 ? length : Math.min(length, this.sendMap.ssn(i) + this.sendMap.length(i) - ssn);
+    return Math.min(length, this.sendMap.ssn(i) + this.sendMap.length(i) - ssn);
   }
 
   copy(ssn: number, length: number, out: Uint8Array, offset: number): void {
@@ -313,8 +315,8 @@ export class Subflow implements Extension, Path {
   }
 
   earlyBytes(): number {
-    // RFC 8684 §B.2: "TFO data is always only sent on the initial subflow".
-    return this.initial ? this.connection.sendBuffer.end - 1 : 0;
+    // Asked of the first subflow alone. RFC 8684 §B.2: "TFO data is always only sent on the initial subflow".
+    return this.connection.sendBuffer.end - 1;
   }
 
   earlyAcknowledged(length: number, _now: number): void {
@@ -344,7 +346,6 @@ export class Subflow implements Extension, Path {
 
   /** Resets the TCP connection with a reason and tells the connection. */
   reset(options: { reason: number; text: string; transient?: boolean; code?: string }, now: number): void {
-    if (this.tcb.state === State.CLOSED) return;
     this.resetReason = options.reason;
     this.resetTransient = options.transient ?? false;
     this.tcb.abort();

@@ -8,7 +8,7 @@ import { DataSequence } from '../../src/mptcp/data-sequence.ts';
 import { Expectation } from '../../src/mptcp/expectation.ts';
 import { MPTCP_DEFAULTS } from '../../src/mptcp/index.ts';
 import { sameBytes } from '../../src/mptcp/keys.ts';
-import { NetworkMemory, Options } from '../../src/mptcp/network-memory.ts';
+import { knownOf, NetworkMemory, Options } from '../../src/mptcp/network-memory.ts';
 import { Endpoints } from '../../src/mptcp/paths/endpoints.ts';
 import { PathManager } from '../../src/mptcp/paths/path-manager.ts';
 import { MapResult, ReceiveMap } from '../../src/mptcp/receive-map.ts';
@@ -19,7 +19,8 @@ import { SendMap } from '../../src/mptcp/send-map.ts';
 import { Signals } from '../../src/mptcp/signals.ts';
 import { Staging } from '../../src/mptcp/staging.ts';
 import { Stage, type Subflow } from '../../src/mptcp/subflow.ts';
-import { answers, silence, watch } from '../../src/mptcp/suspicion.ts';
+import { answers, probeSuspected, silence, watch } from '../../src/mptcp/suspicion.ts';
+import type { NetworkInterface } from '../../src/tcp/index.ts';
 import { Mp, parseAddress, Segment } from '../../src/wire/index.ts';
 
 const words = (address: string): Int32Array => {
@@ -588,6 +589,51 @@ test('what is in flight on a suspected path is probed within half a second', () 
   );
   assert.deepEqual([subflow.tellMs, subflow.suspectMs, subflow.suspectSinceMs], [2205, 2205, 2000]);
   assert.equal(Math.min(...tcb.deadlines), 2500);
+});
+
+test('a suspected path is probed twice a second, and given up after two minutes of silence', () => {
+  for (const [now, probed, resets] of [
+    [2499, false, 0],
+    [2500, true, 0],
+    [121_999, true, 0],
+    [122_000, false, 1],
+  ] as const) {
+    const { subflow, tcb } = watched({ client: false, tcb: { sndUna: 1001 } });
+    Object.assign(subflow.connection.env.config, { dataTimeoutMs: 120_000 });
+    const reasons: number[] = [];
+    const reset = ({ reason }: { reason: number }) => reasons.push(reason);
+    Object.assign(subflow, {
+      stage: Stage.SUSPECT,
+      suspectSinceMs: 2000,
+      probeMs: 2500,
+      tellMs: Infinity,
+      reset,
+    });
+    probeSuspected(subflow, now);
+    assert.deepEqual([tcb.probePending, reasons.length], [probed, resets], `${now}`);
+    if (resets > 0) assert.deepEqual(reasons, [ResetReason.PERFORMANCE]);
+    else assert.equal(subflow.suspectMs, probed ? now + 500 : 2500);
+  }
+});
+
+test('what is known of a network counts until its time has come', () => {
+  const connection = (blackholeTimeoutMs: number) => {
+    const networks = new NetworkMemory();
+    networks.optionsDropped('a', true, 1000);
+    networks.payloadAltered('a', 2000);
+    return { owner: { networks }, env: { config: { blackholeTimeoutMs } } } as unknown as MultipathConnection;
+  };
+  for (const [network, now, timeout, options, altersPayload] of [
+    ['a', 999, 1, Options.DROPPED, true],
+    ['a', 1000, 1, Options.PASS, true],
+    ['a', 1999, 1, Options.PASS, true],
+    ['a', 2000, 1, Options.PASS, false],
+    ['a', 999, 0, Options.PASS, false],
+    ['b', 999, 1, Options.PASS, false],
+  ] as const) {
+    const known = knownOf(connection(timeout), { network } as NetworkInterface, now);
+    assert.deepEqual(known, { options, altersPayload }, `${network} ${now} ${timeout}`);
+  }
 });
 
 test('a suspected path has answered by what it acknowledges, by a timestamp from since then, or by a bare segment', () => {

@@ -8,7 +8,6 @@ import { abandon, fastcloseReceived, fastcloseTimeout } from '../../src/mptcp/cl
 import { MultipathConnection } from '../../src/mptcp/connection.ts';
 import { dataAckMissing, signalsVanished } from '../../src/mptcp/fallback.ts';
 import { handshakeAdmits, isUsualPort, validCapableSyn } from '../../src/mptcp/handshake.ts';
-import { hasRoom } from '../../src/mptcp/options-out.ts';
 import { askPlainly, synAckRepeated } from '../../src/mptcp/plain-words.ts';
 import { ReceiveMap } from '../../src/mptcp/receive-map.ts';
 import { SendMap } from '../../src/mptcp/send-map.ts';
@@ -365,10 +364,4 @@ test('RFC 8684 §3.1: which MP_CAPABLE of a SYN is answered, and what completes 
   ] as const) {
     assert.equal(isUsualPort({ serverPort } as MultipathConnection, port), usual);
   }
-});
-
-test('RFC 9293 §3.1: forty bytes of options, and not one more', () => {
-  const segment = new Segment();
-  segment.hasTimestamps = true;
-  assert.deepEqual([hasRoom(segment, 28), hasRoom(segment, 29)], [true, false]);
 });

@@ -195,6 +195,21 @@ test('a DATA_FIN is repeated everywhere, and from the sixth time on with the FIN
   }
 });
 
+test('once options were heard, the FIN of TCP goes out only where TCP could go on', () => {
+  for (const [more, fins] of [
+    [{}, 1],
+    [{ stage: Stage.SUSPECT }, 0],
+    [{ hasRepeated: true }, 0],
+  ] as const) {
+    let shutdowns = 0;
+    const tcb = { isSynchronized: true, ackPending: false, rtt: { rtoMs: 300 }, shutdown: () => shutdowns++ };
+    const subflow = lone({ tcb: { ...tcb, timestamps: true }, isOpen: true, stage: Stage.ACTIVE, ...more });
+    Object.assign(subflow.connection, { nextSubflowId: 1 });
+    dataTimeout(as(fake({ dataUna: 5001, dataFinDue: true, dataBackoff: 5, subflows: [subflow] })), 100);
+    assert.equal(shutdowns, fins);
+  }
+});
+
 test('room is told of when it was wanted, is there, and may still be used', () => {
   for (const [more, told] of [
     [{ wantsRoom: true }, 0],
@@ -354,8 +369,8 @@ test('a third ACK is repeated after two round trips, at least 200 ms, and then d
     [150, 3, 1200],
   ]) {
     const env = { config: { rtoMinMs: 200, rtoInitialMs: 1000 } };
-    const subflow = { tcb: { rtt: { srttMs }, env }, join: { thirdAcks } } as unknown as Subflow;
-    assert.equal(thirdAckDelay(subflow), delay);
+    const tcb = { rtt: { srttMs }, env } as unknown as Subflow['tcb'];
+    assert.equal(thirdAckDelay(tcb, thirdAcks), delay);
   }
 });
 

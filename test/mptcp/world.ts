@@ -55,6 +55,8 @@ export interface WorldOptions {
   advertise?: readonly { address: string; port?: number }[];
   /** The server's queue of TCP Fast Open. */
   fastOpen?: number;
+  /** The server's connections follow its endpoints and limits. */
+  endpoints?: boolean;
   seed?: number;
 }
 
@@ -173,6 +175,7 @@ export class World {
       multipath: options.multipath?.server ?? true,
       ...(options.advertise === undefined ? {} : { advertise: options.advertise }),
       fastOpen: options.fastOpen ?? 0,
+      endpoints: options.endpoints ?? false,
     });
   }
 

@@ -65,7 +65,7 @@ export class Endpoints {
     const { port = 0, signal = false, subflow = false, backup = false, fullmesh = false } = options;
     const address = formatWords(words);
     const id = options.id ?? this.freeId();
-    refuse(family === 0, `'${options.address}' is not an IP address`);
+    if (family === 0) throw new RangeError(`'${options.address}' is not an IP address`);
     refuse(!within(port, 0, 65_535), `port ${port} is not within 0 and 65,535`);
     refuse(port !== 0 && (!signal || subflow), `port ${port} goes with signal, and not with subflow`);
     refuse(signal && fullmesh, 'signal and fullmesh do not go together: fullmesh is for subflow');
@@ -74,7 +74,7 @@ export class Endpoints {
     refuse(!within(id, 1, 255), `id ${id} is not within 1 and 255`);
     refuse(this.byId(id) !== undefined, `id ${id} is taken by ${this.byId(id)?.address}`);
     this.nextId = (id % 255) + 1;
-    this.entries.push({ id, address, port, signal, subflow, backup, fullmesh, family: family || 4, words });
+    this.entries.push({ id, address, port, signal, subflow, backup, fullmesh, family, words });
     this.entries.sort((a, b) => a.id - b.id);
     for (const managed of this.live) managed.work(now);
     return id;

@@ -39,7 +39,7 @@ export class Managed {
   /** Uses what is there and is not used yet. */
   work(now: number): void {
     const { connection, endpoints } = this;
-    if (!maySignal(connection) || connection.plain !== null || connection.isDone) return;
+    if (!maySignal(connection)) return;
     for (const entry of endpoints.list) {
       if (entry.signal && !this.announced.has(entry.id)) {
         this.announced.add(entry.id);
@@ -56,7 +56,6 @@ export class Managed {
     const { connection } = this;
     const announced = this.announced.delete(entry.id) && connection.signals.wasAnnounced(entry.id);
     this.planned.delete(entry.id);
-    if (connection.plain !== null || connection.isDone) return;
     const networkInterface = connection.owner.interfaceOfAddress(entry.words);
     const used = connection.subflows.filter(({ tcb, localAddressId }) =>
       entry.port === 0 ? tcb.networkInterface === networkInterface : localAddressId === entry.id,

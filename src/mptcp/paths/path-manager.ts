@@ -24,6 +24,7 @@ import type { Managed } from './managed.ts';
 /** A pair of addresses that should carry a subflow. */
 interface Plan {
   readonly path: PathOptions;
+  readonly networkInterface: NetworkInterface;
   readonly remoteWords: Int32Array;
   readonly remoteAddress: string;
   readonly remotePort: number;
@@ -124,7 +125,7 @@ export class PathManager {
   addPath(path: PathOptions, now: number): void {
     if (!this.connection.client) return;
     const plan = this.addPlan(path, path.remote ?? this.defaultRemote, -1);
-    if (plan !== null) plan.nextMs = this.started ? now : Infinity;
+    if (plan !== null) plan.nextMs = now;
     for (const address of this.announced) this.planAnnounced(path, address, now);
     this.run(now);
   }
@@ -132,7 +133,7 @@ export class PathManager {
   /** A path from an endpoint of the host (paths/managed): to the peer's first address, or to all it has. */
   addManaged(path: PathOptions, toAll: boolean, now: number): void {
     const plan = this.addPlan(path, this.defaultRemote, -1);
-    if (plan !== null) plan.nextMs = this.started ? now : Infinity;
+    if (plan !== null) plan.nextMs = now;
     if (toAll) for (const address of this.announced) this.planAnnounced(path, address, now);
   }
 
@@ -199,7 +200,8 @@ export class PathManager {
     for (const plan of [...this.plans]) {
       if (plan.nextMs > now || plan.requestId !== 0) continue;
       plan.nextMs = Infinity;
-      if (plan.subflow !== null && !this.isSilent(plan, now)) continue;
+      const { subflow } = plan;
+      if (subflow !== null && (plan.replacement !== null || !isSilent(subflow, now))) continue;
       if (plan.replacement !== null || this.connection.subflows.length >= this.connection.mostSubflows) {
         plan.nextMs = now + this.connection.env.config.rejoinMinMs;
         continue;
@@ -233,9 +235,7 @@ export class PathManager {
     const old = plan.subflow;
     plan.subflow = subflow;
     plan.replacement = null;
-    if (old !== null && (old.stage === Stage.SUSPECT || isStuck(this.connection, old, now))) {
-      replaced(old, now);
-    }
+    if (old !== null && isSilent(old, now)) replaced(old, now);
   }
 
   /** A silent subflow may be a NAT mapping that is gone: try a new one beside it after a while. */
@@ -294,7 +294,7 @@ export class PathManager {
     // RFC 8684 §3.4.1: "an implementation MAY discard incoming address advertisements at will"
     if (!isReachable(from.words, address.words) || this.plans.length >= MOST_PLANS) return;
     const plan = this.addPlan(path, { address: formatWords(address.words), port: address.port }, address.id);
-    if (plan !== null) plan.nextMs = this.started ? now : Infinity;
+    if (plan !== null) plan.nextMs = now;
   }
 
   private addPlan(
@@ -313,6 +313,7 @@ export class PathManager {
     }
     const plan: Plan = {
       path,
+      networkInterface,
       remoteWords,
       remoteAddress: remote.address,
       remotePort: remote.port,
@@ -334,24 +335,17 @@ export class PathManager {
 
   private open(plan: Plan, now: number): void {
     if (this.connection.remoteDeniesJoin && plan.remoteId < 0 && plan.path.remote === undefined) return;
-    const networkInterface = this.interfaceOf(plan.path);
-    if (networkInterface === null) return;
-    const requestId = this.nextRequestId++;
+    const id = this.nextRequestId++;
+    const interfaceId = plan.networkInterface.id;
     const remote = { address: plan.remoteAddress, port: plan.remotePort };
-    plan.requestId = requestId;
-    const asked = this.connection.owner.requestFlow({
-      id: requestId,
-      interfaceId: networkInterface.id,
-      remote,
-    });
-    if (asked) return;
+    plan.requestId = id;
+    if (this.connection.owner.requestFlow({ id, interfaceId, remote })) return;
     plan.requestId = 0;
     this.join(plan, 0, now);
   }
 
   private join(plan: Plan, localPort: number, now: number): boolean {
-    const networkInterface = this.interfaceOf(plan.path);
-    if (networkInterface === null) return false;
+    const { networkInterface } = plan;
     const subflow = openJoin(
       this.connection,
       {
@@ -390,17 +384,13 @@ export class PathManager {
     plan.nextMs = now + delayMs;
   }
 
-  private isSilent(plan: Plan, now: number): boolean {
-    const subflow = plan.subflow;
-    if (subflow === null) return true;
-    const silent = subflow.stage === Stage.SUSPECT || isStuck(this.connection, subflow, now);
-    if (silent && plan.replacement === null) return true;
-    return false;
-  }
-
   private planOf(subflow: Subflow): Plan | undefined {
     return this.plans.find(p => p.subflow === subflow || p.replacement === subflow);
   }
+}
+
+function isSilent(subflow: Subflow, now: number): boolean {
+  return subflow.stage === Stage.SUSPECT || isStuck(subflow.connection, subflow, now);
 }
 
 function isSamePlace(
