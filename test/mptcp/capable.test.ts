@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Host } from '../../src/host/index.ts';
-import { CapableFlag, Flag, Mp } from '../../src/wire/index.ts';
+import { CapableFlag, DssFlag, Flag, Mp } from '../../src/wire/index.ts';
+import { type Flow, RawPeer } from './raw-peer.ts';
 import {
   altered,
   bytesOf,
@@ -399,4 +400,33 @@ test('no MPTCP option on a RST to an unknown connection', () => {
   const [rst] = world.packets('server', s => (s.flags & Flag.RST) !== 0);
   assert.equal(rst.segment.mp, 0);
   world.untilGone();
+});
+
+test('C3b: a client that answers a repeated SYN/ACK without its keys has none to give: plain TCP', () => {
+  // Linux does so after a SYN with data was repeated: it believes the connection to be confirmed.
+  const peer = new RawPeer();
+  const flow: Flow = { port: 1111, ssn: 0, rcvNxt: 0, irs: 0 };
+  const capable = {
+    mp: Mp.CAPABLE,
+    capableVersion: 1,
+    capableFlags: CapableFlag.HMAC_SHA256,
+    capableLength: 4,
+  };
+  const [synAck] = peer.put(peer.segment(flow, { flags: Flag.SYN, mss: 1400, ...capable, ack: 0 }));
+  flow.irs = synAck.seq;
+  flow.rcvNxt = flow.ssn = 1;
+  const dss = { mp: Mp.DSS, dssFlags: DssFlag.DATA_ACK, dataAckLo: 1 };
+  assert.equal(peer.put(peer.segment(flow, dss)).length, 0);
+  assert.equal(
+    peer.data(flow, { bytes: bytesOf(100), dsn: 1 }).length,
+    0,
+    'it may have overtaken one with keys',
+  );
+  const [repeated] = peer.wait(1100);
+  assert.equal(repeated.flags, Flag.SYN | Flag.ACK);
+  peer.put(peer.segment(flow, dss));
+  assert.equal(peer.connection?.multipath().fallback?.cause, 'ack-without-option');
+  const [ack] = peer.data(flow, { bytes: bytesOf(100), dsn: 1, ssn: 1 });
+  assert.deepEqual([(ack.ack - synAck.ack) >>> 0, ack.mp], [100, 0]);
+  assert.deepEqual(peer.read(), bytesOf(100));
 });
