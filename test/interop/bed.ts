@@ -131,6 +131,12 @@ export class Bed {
     return changed;
   }
 
+  /** The kernel's worker has counted that: it acts on what it heard when it gets to it. */
+  async counted(name: string, times: number): Promise<void> {
+    while (((await this.moved())[name] ?? 0) < times);
+    assert.equal((await this.moved())[name], times, name);
+  }
+
   /**
    * Fails when a counter of the kernel's MPTCP has moved that neither is named in `expected`, with how far, nor
    * belongs to what any healthy connection does.
@@ -197,6 +203,7 @@ export class Bed {
     const batch = [...lines, ...(options.ip ?? [])].map(line => `${line}\n`).join('');
     await this.kernel.sysctl({ ...this.#deviceSysctls(), ...SYSCTLS, ...options.sysctls });
     execFileSync('ip', ['-n', this.namespace, '-batch', '-'], { input: batch, stdio: 'pipe' });
+    this.#untilHeard();
     for (const [i, tun] of this.#tuns.entries()) {
       for (const family of [4, 6] as const) {
         const link = this.#cut(i, tun.link(this.ourAddress(i, family)), options.ourMtu);
@@ -205,6 +212,17 @@ export class Bed {
     }
     if (options.farMtu !== undefined) await this.#addFar(options.farMtu);
     this.#before = await this.kernel.counters();
+  }
+
+  /** Until then, which on a busy machine takes a while, the kernel drops what is sent to its IPv6 addresses. */
+  #untilHeard(): void {
+    const addresses = (): number =>
+      run('ip', ['-n', this.namespace, '-6', 'route', 'show', 'table', 'local']).split('local fd77:').length -
+      1;
+    const until = performance.now() + ADDRESS_LIMIT_MS;
+    while (addresses() < this.#tuns.length) {
+      if (performance.now() > until) throw new Error('the kernel does not hear its own IPv6 addresses');
+    }
   }
 
   get #farNamespace(): string {
@@ -319,6 +337,7 @@ export async function withBed(options: BedOptions, test: (bed: Bed) => Promise<v
 
 /** Long enough for a kernel that repeats what a lost subflow held, one fragment a timeout; a hang is longer. */
 const LIMIT_MS = 30_000;
+const ADDRESS_LIMIT_MS = 10_000;
 
 /** The kernel's address on a device, for commands that are given before there is a bed. */
 export function kernelAddress(device: number, family: 4 | 6): string {

@@ -99,7 +99,7 @@ async function speak(
 /** Connections until the client has a cookie; what passes afterwards. */
 async function acquaint(cell: Cell, port: number): Promise<Seen[]> {
   const seen = watch(cell.bed);
-  // The first packets of IPv6 in a new namespace may be lost, and the SYN is repeated without the option.
+  // On a busy machine the SYN may be repeated, without the option then.
   while (!seen.some(s => s.cookieBytes === 8)) await finishAsItIs(await speak(cell, port, 700));
   assert.ok(seen.some(s => s.cookieBytes === 0));
   seen.length = 0;
