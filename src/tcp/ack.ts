@@ -17,14 +17,14 @@ export function processAck(tcb: Tcb, segment: Segment, ssn: number, ack: number,
   updateWindow(tcb, segment, ssn, ack);
   const before = tcb.sent.sackedBytes;
   const lostBefore = tcb.sent.lostBytes;
-  const tsEcr = segment.hasTimestamps ? segment.tsEcr : -1;
+  const tsEcr = tcb.timestamps && segment.hasTimestamps ? segment.tsEcr : -1;
   const advanced = ack > tcb.sndUna;
   let delivered = 0;
   newestSampleMs = -1;
   duplicateReported = false;
   originalDelivered = retransmissionCovered = allDuplicate = false;
   tcb.highestSackedBefore = tcb.highestSacked;
-  if (segment.sackCount > 0 && tcb.sack) processSack(tcb, segment, ack, tsEcr, now);
+  if (tcb.sack) processSack(tcb, segment, ack, tsEcr, now);
   if (advanced) delivered += advance(tcb, ack, tsEcr, now);
   delivered += Math.max(0, tcb.sent.sackedBytes - before + sackedFreed);
   sackedFreed = 0;
@@ -39,7 +39,7 @@ export function processAck(tcb: Tcb, segment: Segment, ssn: number, ack: number,
   undoAck.duplicateReported = duplicateReported;
   undoAck.allDuplicate = allDuplicate;
   const lateMs = undoIfSpurious(tcb, undoAck, now);
-  if (lateMs >= 0) newestSampleMs = lateMs;
+  if (lateMs > 0) newestSampleMs = lateMs;
   if (newestSampleMs >= 0) tcb.rtt.sample(newestSampleMs, now);
   // MSG_MORE is a hint for the moment (Linux: tcp_push); TCP_CORK stays.
   if (advanced) tcb.hold &= ~Hold.MORE;
@@ -52,7 +52,7 @@ export function processAck(tcb: Tcb, segment: Segment, ssn: number, ack: number,
   const recovering = tcb.recovery;
   detectLosses(tcb, now);
   // RFC 9937 §6.1: what the acknowledgement that began recovery delivered belongs to it.
-  if (recovering === Recovery.OPEN && tcb.sack) tcb.prrFlight += delivered;
+  if (recovering === Recovery.OPEN) tcb.prrFlight += delivered;
   recoveryAck.deliveredBytes = delivered;
   recoveryAck.advanced = advanced;
   recoveryAck.newLoss = tcb.sent.lostBytes > lostBefore;
@@ -83,8 +83,8 @@ function updateWindow(tcb: Tcb, segment: Segment, ssn: number, ack: number): voi
   if (ack < tcb.sndUna) return;
   // The window of a SYN is never scaled (RFC 7323 §2.2).
   const window = (segment.flags & Flag.SYN) !== 0 ? segment.window : segment.window << tcb.sndScale;
-  const newer = tcb.sndWl1 < ssn || (tcb.sndWl1 === ssn && tcb.sndWl2 <= ack);
-  if (!newer && !(ack >= tcb.sndWl2 && ack + window > tcb.sndWl2 + tcb.sndWnd)) return;
+  // An older one only to open it. SND.WL2 =< SEG.ACK needs no question: it never is above SND.UNA.
+  if (tcb.sndWl1 > ssn && ack + window <= tcb.sndWl2 + tcb.sndWnd) return;
   // Opened: what waits is sent now. A rest too small to use leaves the timer, which will override
   // (tcp/timers).
   if (tcb.sndWnd === 0 && window > 0) tcb.deadlines[Timer.PERSIST] = Infinity;
@@ -106,7 +106,7 @@ function advance(tcb: Tcb, ack: number, tsEcr: number, now: number): number {
     if ((flags & Sent.RETRANSMITTED) !== 0) ambiguous = retransmissionCovered = true;
     if ((flags & Sent.SACKED) === 0) {
       delivered += bytes;
-      noteDelivered(tcb, flags, sent.start(0));
+      noteDelivered(flags);
       takeSample(tcb, 0, flags, tsEcr, now);
     } else {
       sackedFreed += bytes;
@@ -127,9 +127,9 @@ function advance(tcb: Tcb, ack: number, tsEcr: number, now: number): number {
   return delivered;
 }
 
-/** Something was newly acknowledged: sent once only, and before the episode (F-RTO)? */
-function noteDelivered(tcb: Tcb, flags: number, start: number): void {
-  if ((flags & Sent.RETRANSMITTED) === 0 && start < tcb.recoveryPoint) originalDelivered = true;
+/** Something was newly acknowledged that was sent once only (F-RTO). */
+function noteDelivered(flags: number): void {
+  if ((flags & Sent.RETRANSMITTED) === 0) originalDelivered = true;
 }
 
 function takeSample(tcb: Tcb, i: number, flags: number, tsEcr: number, now: number): void {
@@ -139,7 +139,7 @@ function takeSample(tcb: Tcb, i: number, flags: number, tsEcr: number, now: numb
     // Karn: only what was sent once; the newest such entry counts.
     newestSampleMs = now - tcb.sent.sentMs(i);
     sampledByTimestamp = false;
-  } else if (tcb.timestamps && tsEcr >= 0 && tsEcr === tcb.timestamp(tcb.sent.sentMs(i))) {
+  } else if (tsEcr === tcb.timestamp(tcb.sent.sentMs(i))) {
     newestSampleMs = now - tcb.sent.sentMs(i);
     sampledByTimestamp = true;
   }
@@ -159,7 +159,8 @@ function processSack(tcb: Tcb, segment: Segment, ack: number, tsEcr: number, now
       if (noteDuplicateReport(tcb, left, right)) allDuplicate = true;
       continue;
     }
-    if (left < Math.min(ack, tcb.sndUna)) continue;
+    // A block lies beyond a hole.
+    if (left <= Math.min(ack, tcb.sndUna)) continue;
     markBlock(tcb, left, right, tsEcr, now);
   }
 }
@@ -186,7 +187,7 @@ function markBlock(tcb: Tcb, left: number, right: number, tsEcr: number, now: nu
     }
     takeSample(tcb, i, sent.flags(i), tsEcr, now);
     rackDelivered(tcb, i, tsEcr, now);
-    noteDelivered(tcb, sent.flags(i), sent.start(i));
+    noteDelivered(sent.flags(i));
     sent.markSacked(i);
   }
 }
@@ -198,7 +199,7 @@ function mayDivide(tcb: Tcb): boolean {
 
 /** RFC 8985 §7.4.2: a probe that repaired the tail is a loss the window must answer to. */
 function tlpAcknowledged(tcb: Tcb, ack: number, bareDuplicate: boolean, now: number): void {
-  if (tcb.tlpEndSsn < 0 || ack < tcb.tlpEndSsn) return;
+  if (tcb.tlpEndSsn === -1 || ack < tcb.tlpEndSsn) return;
   if (!tcb.tlpIsRetransmission || duplicateReported) {
     tcb.tlpEndSsn = -1;
   } else if (ack > tcb.tlpEndSsn) {
@@ -260,7 +261,6 @@ function partiallyAcknowledged(tcb: Tcb, now: number): void {
 
 function markHeadLost(tcb: Tcb): void {
   const sent = tcb.sent;
-  if (sent.count === 0 || (sent.flags(0) & Sent.LOST) !== 0) return;
   if (sent.length(0) > tcb.payloadMss) sent.splitAt(0, sent.start(0) + tcb.payloadMss);
   sent.markLost(0);
 }
@@ -282,7 +282,7 @@ const undoAck: UndoAck = {
   duplicateReported: false,
   allDuplicate: false,
 };
-/** It acknowledges data that was sent once only before recovery began, or data that was sent again. */
+/** It acknowledges data that was sent once only, or data that was sent again. */
 let originalDelivered = false;
 let retransmissionCovered = false;
 /** It reports the last of what was sent again as duplicate. */

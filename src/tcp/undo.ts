@@ -78,10 +78,10 @@ export function noteDuplicateReport(tcb: Tcb, start: number, end: number): boole
 
 /**
  * Ends recovery when it was for nothing. Returns the round-trip time in ms that the timestamp of a late
- * original gives, -1 for none. To be asked once a segment, before losses are looked for.
+ * original gives, 0 for none. To be asked once a segment, before losses are looked for.
  */
 export function undoIfSpurious(tcb: Tcb, ack: UndoAck, now: number): number {
-  if (tcb.undo.endSsn === 0) return -1;
+  if (tcb.undo.endSsn === 0) return 0;
   const { counters } = tcb.env;
   if (ack.allDuplicate) {
     counters.TCPDSACKUndo++;
@@ -89,9 +89,9 @@ export function undoIfSpurious(tcb: Tcb, ack: UndoAck, now: number): number {
     // that, this says the same.
     tcb.reorderSeen = true;
     takeBack(tcb, now);
-    return -1;
+    return 0;
   }
-  if (tcb.recovery === Recovery.OPEN) return -1;
+  if (tcb.recovery === Recovery.OPEN) return 0;
   if (ack.advanced && echoesOriginal(tcb, ack.tsEcr)) {
     const lateMs = (tcb.timestamp(now) - ack.tsEcr) | 0;
     if (tcb.recovery === Recovery.LOSS) {
@@ -102,16 +102,16 @@ export function undoIfSpurious(tcb: Tcb, ack: UndoAck, now: number): number {
       // Late, not lost: what is behind it may be the same. As long as repetitions are out, they may not have
       // been for nothing.
       tcb.reorderSeen = true;
-      if (tcb.sent.retransmittedOut > 0) return -1;
+      if (tcb.sent.retransmittedOut > 0) return 0;
       counters.TCPPartialUndo++;
     }
     takeBack(tcb, now);
     // RFC 4015 §3: the timeout must know of the delay that made it fire. Not so when acknowledgements were
     // lost: a duplicate, or the last of several repetitions, only brought to light what had long arrived.
-    return ack.duplicateReported || tcb.backoff > 1 ? -1 : Math.max(lateMs, 0);
+    return ack.duplicateReported || tcb.backoff > 1 ? 0 : lateMs;
   }
   if (tcb.recovery === Recovery.LOSS) forwardRecovery(tcb, ack, now);
-  return -1;
+  return 0;
 }
 
 /**
@@ -119,7 +119,7 @@ export function undoIfSpurious(tcb: Tcb, ack: UndoAck, now: number): number {
  * than the value of RetransmitTS", the original has arrived.
  */
 function echoesOriginal(tcb: Tcb, tsEcr: number): boolean {
-  if (!tcb.timestamps || tsEcr < 0 || tcb.undo.firstResentMs < 0) return false;
+  if (tsEcr < 0 || tcb.undo.firstResentMs < 0) return false;
   return ((tsEcr - tcb.timestamp(tcb.undo.firstResentMs)) | 0) < 0;
 }
 

@@ -245,7 +245,7 @@ test('RFC 5682 §3.1, step 3: what the acknowledgement of new data means', () =>
     Object.assign(tcb, { sndUna: una, sndNxt: 9001, recoveryPoint: 5001, recovery: Recovery.LOSS });
     tcb.highestSacked = sacked;
     Object.assign(tcb.undo, { frto: Frto.PROBING, startSsn: 1, endSsn: 5001 });
-    assert.equal(undoIfSpurious(tcb, { ...bare, ...ack }, 2000), -1);
+    assert.equal(undoIfSpurious(tcb, { ...bare, ...ack }, 2000), 0);
     if (tcb.recovery === Recovery.OPEN) return 'spurious';
     if (tcb.undo.frto !== Frto.OFF) return 'probing';
     assert.equal(tcb.congestion.cwndBytes, 3 * tcb.payloadMss);
@@ -265,8 +265,8 @@ test('RFC 3522: an echo from before the first repetition undoes; what was late i
   for (const [echoMs, backoff, duplicateReported, recovery, una, sample] of [
     [1099, 1, false, Recovery.LOSS, 1001, 201],
     [1100, 1, false, Recovery.LOSS, 1001, null],
-    [1099, 2, false, Recovery.LOSS, 1001, -1],
-    [1099, 1, true, Recovery.LOSS, 1001, -1],
+    [1099, 2, false, Recovery.LOSS, 1001, 0],
+    [1099, 1, true, Recovery.LOSS, 1001, 0],
     [1099, 0, false, Recovery.RECOVERY, 2001, 201],
     [1099, 0, false, Recovery.RECOVERY, 2000, 201],
   ] as const) {
@@ -280,7 +280,7 @@ test('RFC 3522: an echo from before the first repetition undoes; what was late i
       { ...ack, duplicate: false, duplicateReported, allDuplicate: false },
       1300,
     );
-    assert.equal(late, sample ?? -1);
+    assert.equal(late, sample ?? 0);
     assert.equal(tcb.recovery === Recovery.OPEN, sample !== null);
     const partial = recovery === Recovery.RECOVERY && una < 2001 ? 1 : 0;
     assert.equal(counters.TCPPartialUndo, partial);
