@@ -109,7 +109,7 @@ function transmitPulled(
 
 /** A window that is full to the byte is not even picked: it may grow all the same. */
 function noteFullWindows(subflows: readonly Subflow[]): void {
-  for (let i = 0; i < subflows.length; i++) if (subflows[i].usable) noteLimit(subflows[i].tcb, 1);
+  for (let i = 0; i < subflows.length; i++) if (subflows[i].usable) noteLimit(subflows[i].tcb);
 }
 
 /** Sends bytes again that another subflow has in flight or lost (RFC 8684 §3.3.6). */

@@ -17,7 +17,7 @@ export function processAck(tcb: Tcb, segment: Segment, ssn: number, ack: number,
   updateWindow(tcb, segment, ssn, ack);
   const before = tcb.sent.sackedBytes;
   const lostBefore = tcb.sent.lostBytes;
-  const tsEcr = tcb.timestamps && segment.hasTimestamps ? segment.tsEcr : -1;
+  const tsEcr = tcb.echoOf(segment);
   const advanced = ack > tcb.sndUna;
   let delivered = 0;
   newestSampleMs = -1;

@@ -40,6 +40,11 @@ export class FastOpenClient {
     this.mss = options.mss;
     this.memory = options.memory;
   }
+
+  /** The SYN has the option, data or both: what becomes of the connection says whether that passes. */
+  get isTried(): boolean {
+    return this.cookie !== null || this.carries;
+  }
 }
 
 /** The server's side. */
@@ -115,8 +120,7 @@ export function synAnswered(tcb: Tcb, segment: Segment, ack: number, now: number
   else if (bytes > 0) counters.TCPFastOpenActiveFail++;
   const synLost = tcb.synTransmissions > 1 && cookie === null && !all;
   // RFC 7413 §4.1.3: "cookie and MSS"; an answer that nobody asked for is not believed.
-  const asked = fastOpen.cookie !== null || fastOpen.carries;
-  if (asked) fastOpen.memory.answered({ mss: segment.mss, cookie, synLost }, now);
+  if (fastOpen.isTried) fastOpen.memory.answered({ mss: segment.mss, cookie, synLost }, now);
   if (bytes === 0) return;
   tcb.sent.clear();
   tcb.sndNxt = ack;
@@ -130,9 +134,9 @@ export function synAnswered(tcb: Tcb, segment: Segment, ack: number, now: number
 /** A timeout, the `count`-th in a row; `isLast`: the connection is given up. */
 export function fastOpenTimedOut(tcb: Tcb, count: number, isLast: boolean, now: number): void {
   const fastOpen = tcb.fastOpenClient;
-  if (fastOpen === null || (fastOpen.cookie === null && !fastOpen.carries)) return;
-  // As in Linux: the third timeout in a row, or the end.
-  if (count !== 3 && !(isLast && count < 3)) return;
+  if (!fastOpen?.isTried) return;
+  // As in Linux: the third timeout in a row, or the end before it.
+  if (isLast ? count > 3 : count !== 3) return;
   fastOpen.memory.blackHole(now);
   tcb.env.counters.TCPFastOpenActiveFail++;
 }
@@ -140,7 +144,7 @@ export function fastOpenTimedOut(tcb: Tcb, count: number, isLast: boolean, now: 
 /** It ends: a FIN beyond a hole and nothing else says that a box took the data away (as in Linux). */
 export function fastOpenEnds(tcb: Tcb, now: number): void {
   const fastOpen = tcb.fastOpenClient;
-  if (fastOpen === null || (fastOpen.cookie === null && !fastOpen.carries)) return;
+  if (!fastOpen?.isTried) return;
   if (tcb.bytesReceived > 0) fastOpen.memory.passes();
   else if (tcb.rcvFinSsn > tcb.rcvNxt) fastOpen.memory.blackHole(now);
 }

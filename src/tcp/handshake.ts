@@ -33,8 +33,7 @@ export function receiveSynSent(tcb: Tcb, segment: Segment, now: number): void {
   const flags = segment.flags;
   const ack = tcb.unwrapAck(segment.ack);
   const hasAck = (flags & Flag.ACK) !== 0;
-  // The host answers an unacceptable ACK with a reset (acknowledgesNothing).
-  if (hasAck && (ack < 1 || ack > tcb.sndNxt)) return;
+  // An unacceptable ACK does not come here: the host has answered it with a reset (acknowledgesNothing).
   if ((flags & Flag.RST) !== 0) {
     if (!hasAck) return;
     tcb.env.counters.AttemptFails++;
@@ -57,7 +56,7 @@ export function receiveSynSent(tcb: Tcb, segment: Segment, now: number): void {
   tcb.synPending = false;
   tcb.ackPending = true;
   synAnswered(tcb, segment, ack, now);
-  establish(tcb, segment, ack, now);
+  establish(tcb, ack, now);
   if (tcb.extension.received(segment, 1, ack, now) && tcb.state === State.ESTABLISHED) {
     if (ack > 1) tcb.extension.acknowledged(ack, now);
     tcb.extension.established(now);
@@ -92,8 +91,11 @@ export function completeHandshake(
   sampleHandshake(tcb, segment, now);
   tcb.sndUna = 1;
   tcb.synPending = false;
-  establish(tcb, segment, ack, now);
+  // As in Linux: the window of the SYN, which was not scaled, is no measure of the windows to come.
+  tcb.maxSndWnd = 0;
+  establish(tcb, ack, now);
   if (!tcb.extension.received(segment, ssn, ack, now)) return false;
+  // unreachable: an extension that ends the connection says so
   if ((tcb.state as State) !== State.ESTABLISHED) return false;
   tcb.extension.established(now);
   return (tcb.state as State) !== State.CLOSED;
@@ -111,7 +113,7 @@ export function acceptPeerOptions(tcb: Tcb, segment: Segment, now: number): void
   tcb.tsRecentAtMs = now;
   tcb.sack = config.sack && segment.sackPermitted;
   tcb.windowScaling = segment.windowScale >= 0;
-  tcb.sndScale = tcb.windowScaling ? Math.min(segment.windowScale, 14) : 0;
+  tcb.sndScale = tcb.windowScaling ? segment.windowScale : 0;
   if (!tcb.windowScaling) tcb.rcvScale = 0;
   tcb.applyMss(segment.mss);
   tcb.sndWl1 = 0;
@@ -120,21 +122,15 @@ export function acceptPeerOptions(tcb: Tcb, segment: Segment, now: number): void
   tcb.maxSndWnd = segment.window;
 }
 
-function establish(tcb: Tcb, segment: Segment, ack: number, now: number): void {
+function establish(tcb: Tcb, ack: number, now: number): void {
   tcb.moveTo(State.ESTABLISHED, 'handshake complete');
-  tcb.deadlines[Timer.RETRANSMIT] = Infinity;
   tcb.backoff = 0;
   tcb.recovery = Recovery.OPEN;
   tcb.progressMs = now;
   tcb.sndWl2 = ack;
-  if ((segment.flags & Flag.SYN) === 0) {
-    tcb.sndWnd = segment.window << tcb.sndScale;
-    tcb.maxSndWnd = tcb.sndWnd;
-    tcb.sndWl1 = tcb.unwrapSeq(segment.seq);
-  }
   startCongestion(tcb);
-  // What left before is in flight, and no longer in the care of the SYN/ACK's timer.
-  if (tcb.sent.count > 0) restartRetransmissionTimer(tcb, now);
+  // What left before is in flight, and no longer in the care of the SYN's timer.
+  restartRetransmissionTimer(tcb, now);
   if (tcb.keepAliveMs > 0) tcb.deadlines[Timer.KEEPALIVE] = now + tcb.keepAliveMs;
 }
 
@@ -157,7 +153,7 @@ function initialWindow(segments: number, mss: number): number {
 
 /** The handshake's round trip, when it was not ambiguous (Karn). */
 function sampleHandshake(tcb: Tcb, segment: Segment, now: number): void {
-  const echoed = tcb.timestamps && segment.hasTimestamps && segment.tsEcr === tcb.timestamp(tcb.synSentMs);
+  const echoed = tcb.echoOf(segment) === tcb.timestamp(tcb.synSentMs);
   const rttMs = now - tcb.synSentMs;
   // An answer later than this was not an answer at once: the first one was lost, and a later segment came
   // instead.

@@ -11,9 +11,8 @@ import { isSynchronized, mayReceive, State } from './state.ts';
 import type { Tcb } from './tcb.ts';
 import { Timer } from './timers.ts';
 
-/** Processes one segment for a connection in any state but CLOSED. */
+/** Processes one segment for a connection in any state but CLOSED, which the host has asked acknowledgesNothing. */
 export function receiveSegment(tcb: Tcb, segment: Segment, now: number): void {
-  if (tcb.state === State.CLOSED) return;
   tcb.packetBytesIn += tcb.env.shared.inPacketBytes;
   tcb.segmentsReceived++;
   if (tcb.state === State.SYN_SENT) {
@@ -63,7 +62,7 @@ export function receiveSegment(tcb: Tcb, segment: Segment, now: number): void {
   if (segment.payloadLength > 0) receivePayload(tcb, segment, ssn, now);
   if ((tcb.state as State) === State.CLOSED) return;
   if ((flags & Flag.FIN) !== 0 && mayReceive(tcb.state)) noteFin(tcb, ssn + segment.payloadLength);
-  if (tcb.rcvFinSsn >= 0 && tcb.rcvNxt === tcb.rcvFinSsn) finReached(tcb, now);
+  if (tcb.rcvNxt === tcb.rcvFinSsn) finReached(tcb, now);
 }
 
 /** RFC 9293 §3.10.7.4, first check: sequence number and timestamp. */
@@ -216,7 +215,7 @@ function receivePayload(tcb: Tcb, segment: Segment, ssn: number, now: number): v
   const edge = Math.max(tcb.rcvEdge, tcb.rcvNxt + tcb.extension.windowBytes());
   const start = Math.max(ssn, tcb.rcvNxt);
   let end = Math.min(ssn + segment.payloadLength, edge);
-  if (tcb.rcvFinSsn >= 0) end = Math.min(end, tcb.rcvFinSsn);
+  if (tcb.rcvFinSsn !== -1) end = Math.min(end, tcb.rcvFinSsn);
   if (start > ssn) noteDuplicate(tcb, ssn, Math.min(start, end));
   if (end <= start) return;
   if (start > tcb.rcvNxt && tcb.beyond.count >= MAX_RANGES) {
@@ -226,7 +225,7 @@ function receivePayload(tcb: Tcb, segment: Segment, ssn: number, now: number): v
   const length = end - start;
   tcb.bytesReceived += length;
   tcb.lastPayloadMs = now;
-  if (length > tcb.rcvMss) tcb.rcvMss = Math.min(length, tcb.payloadMss);
+  tcb.rcvMss = Math.max(tcb.rcvMss, Math.min(length, tcb.payloadMss));
   measureReceiver(tcb, segment, now);
   noteCodepoint(tcb, segment);
   tcb.extension.payload(start, tcb.env.shared.inBytes, segment.payloadOffset + (start - ssn), length, now);
@@ -234,11 +233,9 @@ function receivePayload(tcb: Tcb, segment: Segment, ssn: number, now: number): v
   if (start > tcb.rcvNxt) {
     // RFC 9293 §3.8.6.3 and RFC 5681 §4.2: beyond a hole, acknowledge at once.
     const block = tcb.beyond.firstEndingAfter(start);
-    const known = block < tcb.beyond.count && tcb.beyond.start(block) < end;
     // RFC 2883 §4.2: of a segment that is known in part, the part.
-    if (known) {
-      const from = Math.max(start, tcb.beyond.start(block));
-      noteDuplicate(tcb, from, Math.min(end, tcb.beyond.end(block)));
+    if (block < tcb.beyond.count) {
+      noteDuplicate(tcb, Math.max(start, tcb.beyond.start(block)), Math.min(end, tcb.beyond.end(block)));
     }
     if (tcb.beyond.add(start, end) > 0) tcb.env.counters.TCPOFOQueue++;
     noteBeyond(tcb, start);
@@ -263,7 +260,9 @@ function measureReceiver(tcb: Tcb, segment: Segment, now: number): void {
     tcb.rcvRttMs += tcb.rcvRttMs === 0 ? sampleMs : (sampleMs - tcb.rcvRttMs) / 8;
   } else if (tcb.rcvNxt >= tcb.rcvRttMark) {
     const sampleMs = Math.max(1, now - tcb.rcvRttMarkMs);
-    if (tcb.rcvRttMarkMs >= 0 && (tcb.rcvRttMs === 0 || sampleMs < tcb.rcvRttMs)) tcb.rcvRttMs = sampleMs;
+    if (tcb.rcvRttMarkMs !== -1) {
+      tcb.rcvRttMs = tcb.rcvRttMs === 0 ? sampleMs : Math.min(sampleMs, tcb.rcvRttMs);
+    }
     tcb.rcvRttMark = tcb.rcvEdge;
     tcb.rcvRttMarkMs = now;
   }
@@ -274,7 +273,7 @@ function mergeBeyond(tcb: Tcb): void {
   // RFC 2883 §4.2: "only the first such duplicate sub-segment is reported".
   noteDuplicate(tcb, tcb.beyond.start(0), Math.min(tcb.rcvNxt, tcb.beyond.end(0)));
   while (tcb.beyond.count > 0 && tcb.beyond.start(0) <= tcb.rcvNxt) {
-    if (tcb.beyond.end(0) > tcb.rcvNxt) tcb.rcvNxt = tcb.beyond.end(0);
+    tcb.rcvNxt = Math.max(tcb.rcvNxt, tcb.beyond.end(0));
     tcb.beyond.remove(tcb.beyond.start(0), tcb.beyond.end(0));
   }
 }
@@ -296,7 +295,7 @@ function acknowledgeLater(tcb: Tcb, length: number, now: number): void {
 }
 
 function noteFin(tcb: Tcb, finSsn: number): void {
-  if (tcb.rcvFinSsn < 0 && finSsn >= tcb.rcvNxt) tcb.rcvFinSsn = finSsn;
+  if (tcb.rcvFinSsn === -1 && finSsn >= tcb.rcvNxt) tcb.rcvFinSsn = finSsn;
   if (tcb.rcvNxt !== tcb.rcvFinSsn) tcb.ackPending = true;
 }
 
@@ -310,7 +309,7 @@ function finReached(tcb: Tcb, now: number): void {
     case State.ESTABLISHED:
       tcb.moveTo(State.CLOSE_WAIT, 'FIN received');
       // As Linux once data has come: the answer to it, a FIN most often, may take the acknowledgement along.
-      if (tcb.lastPayloadMs < 0) tcb.ackPending = true;
+      if (tcb.lastPayloadMs === -1) tcb.ackPending = true;
       else if (tcb.deadlines[Timer.DELAYED_ACK] === Infinity)
         tcb.deadlines[Timer.DELAYED_ACK] = now + tcb.env.config.delayedAckMs;
       break;
@@ -318,20 +317,17 @@ function finReached(tcb: Tcb, now: number): void {
       tcb.ackPending = true;
       tcb.moveTo(State.CLOSING, 'FIN received before our FIN was acknowledged');
       break;
-    case State.FIN_WAIT_2:
+    default:
+      // FIN-WAIT-2: in no other state is a FIN waited for.
       tcb.ackPending = true;
       tcb.enterTimeWait(now);
-      break;
-    default:
-      tcb.ackPending = true;
-      return;
   }
   tcb.extension.finReceived(now);
 }
 
 /** Moves on when our FIN has been acknowledged. */
 function finAcknowledged(tcb: Tcb, now: number): void {
-  if (tcb.finSsn < 0 || tcb.sndUna <= tcb.finSsn) return;
+  if (tcb.finSsn === -1 || tcb.sndUna <= tcb.finSsn) return;
   switch (tcb.state) {
     case State.FIN_WAIT_1:
       tcb.moveTo(State.FIN_WAIT_2, 'our FIN was acknowledged');

@@ -31,7 +31,7 @@ export function transmitControl(tcb: Tcb, out: Uint8Array, offset: number, now: 
   if (tcb.synPending) return transmitSyn(tcb, out, offset, now);
   if (!tcb.isSynchronized) return 0;
   restartAfterIdle(tcb, now);
-  if (tcb.sent.lostBytes > 0 && tcb.undo.frto !== Frto.PROBING) {
+  if (tcb.undo.frto !== Frto.PROBING) {
     const length = retransmit(tcb, out, offset, now);
     if (length > 0) return length;
   }
@@ -82,8 +82,8 @@ export function segmentBytes(tcb: Tcb, available: number, tail: boolean, push: b
   const space = sendSpace(tcb);
   const mss = tcb.payloadMss;
   let length = Math.min(available, space, largestSegment(tcb), pacedBytes(tcb));
-  if (length <= 0 || available > space) noteLimit(tcb, available);
-  if (length <= 0) return 0;
+  if (available > space) noteLimit(tcb);
+  if (length === 0) return 0;
   if (length < available || !tail) {
     if (length >= mss) return length - (length % mss);
     if (length === available) return length; // Cut by a mapping or the connection's window.
@@ -188,7 +188,7 @@ function transmitSyn(tcb: Tcb, out: Uint8Array, offset: number, now: number): nu
   prepare(tcb, (synAck ? Flag.SYN | Flag.ACK : Flag.SYN) | ecnSynFlags(tcb, synAck), 0, now);
   const segment = tcb.env.out;
   segment.mss = tcb.offeredMss;
-  segment.window = Math.min(65535, tcb.extension.offerWindow(0, 1));
+  segment.window = tcb.extension.offerWindow(0, 0);
   tcb.rcvEdge = Math.max(tcb.rcvEdge, tcb.rcvNxt + segment.window);
   const config = tcb.env.config;
   if (synAck ? tcb.windowScaling : true) segment.windowScale = tcb.rcvScale;
@@ -204,7 +204,7 @@ function transmitSyn(tcb: Tcb, out: Uint8Array, offset: number, now: number): nu
   if (synAck) fillSynAck(tcb, segment);
   else early = fillSyn(tcb, segment, now);
   // With Fast Open the address has proved itself by its cookie, or nobody asks it to.
-  const unproved = synAck && tcb.passive && !isEarly(tcb);
+  const unproved = tcb.passive && !isEarly(tcb);
   if (unproved && overAmplified(tcb, headerLength(segment))) return 0;
   if (tcb.synTransmissions > 0) tcb.env.counters.TCPSynRetrans++;
   tcb.synTransmissions++;
@@ -363,7 +363,7 @@ function emit(tcb: Tcb, out: Uint8Array, offset: number, ssn: number, length: nu
   env.counters.OutSegs++;
   env.shared.transmitInterface = tcb.networkInterface.id;
   // A SYN is never cut: before the answer `mss` is unknown, and its data was measured (tcp/fast-open).
-  const whole = (segment.flags & Flag.SYN) !== 0 ? length : 1;
+  const whole = (segment.flags & Flag.SYN) !== 0 ? length : 0;
   env.shared.transmitSegmentSize = Math.max(whole, tcb.mss - optionsLength(segment));
   tcb.packetBytesOut += header + length;
   tcb.segmentsSent++;
@@ -377,22 +377,27 @@ function emit(tcb: Tcb, out: Uint8Array, offset: number, ssn: number, length: nu
 }
 
 /**
- * Remembers that the window was what held `available` bytes back, so that the controller may grow it. Whoever
- * has data and does not even ask, there being no space, says so himself.
+ * Remembers that the window was what held data back, so that the controller may grow it. Whoever has data and
+ * does not even ask, there being no space, says so himself.
  */
-export function noteLimit(tcb: Tcb, available: number): void {
-  if (available > 0 && tcb.cwndBytes - tcb.pipeBytes < tcb.payloadMss) noteUsage(tcb);
+export function noteLimit(tcb: Tcb): void {
+  if (isWindowUsed(tcb)) noteUsage(tcb);
 }
 
 /** After sending, or when that was not possible: how much of the congestion window is in use. */
 function noteUsage(tcb: Tcb): void {
-  const isLimited = tcb.cwndBytes - tcb.pipeBytes < tcb.payloadMss;
+  const isLimited = isWindowUsed(tcb);
   const out = tcb.sndNxt - tcb.sndUna;
   const isNews = isLimited || tcb.sndUna >= tcb.usageEndSsn || (!tcb.cwndLimited && out > tcb.usageBytes);
   if (!isNews) return;
   tcb.cwndLimited = isLimited;
   tcb.usageBytes = out;
   tcb.usageEndSsn = tcb.sndNxt;
+}
+
+/** The congestion window has no room for another segment. */
+function isWindowUsed(tcb: Tcb): boolean {
+  return tcb.cwndBytes - tcb.pipeBytes < tcb.payloadMss;
 }
 
 const MAX_PACKET = 65_535;

@@ -94,9 +94,10 @@ export class PlainStream implements ByteStream, Extension {
 
   read(into: Uint8Array, offset: number, length: number, now: number): number {
     const taken = this.receiveBuffer.read(into, offset, length);
-    if (taken > 0) this.receiveBuffer.tune(this.tcb.receiveRttMs, this.tcb.rcvMss, now);
-    const { rcvMss, rcvScale } = this.tcb;
-    if (taken > 0 && this.receiveBuffer.shouldUpdateWindow(rcvMss, rcvScale)) this.tcb.ackPending = true;
+    if (taken === 0) return 0;
+    const { receiveRttMs, rcvMss, rcvScale } = this.tcb;
+    this.receiveBuffer.tune(receiveRttMs, rcvMss, now);
+    if (this.receiveBuffer.shouldUpdateWindow(rcvMss, rcvScale)) this.tcb.ackPending = true;
     return taken;
   }
 
@@ -255,7 +256,7 @@ export class PlainStream implements ByteStream, Extension {
   }
 
   unsentBytes(): number {
-    if (this.tcb.finSsn >= 0) return 0;
+    if (this.tcb.finSsn !== -1) return 0;
     return Math.max(0, this.sendBuffer.end - (this.tcb.sndNxt + this.sendShift));
   }
 

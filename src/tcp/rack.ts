@@ -16,7 +16,7 @@ export function rackDelivered(tcb: Tcb, i: number, tsEcr: number, now: number): 
   const rttMs = now - sentMs;
   if ((flags & Sent.RETRANSMITTED) !== 0) {
     // Step 2: the acknowledgement may belong to an earlier transmission.
-    if (tsEcr >= 0 && ((tsEcr - tcb.timestamp(sentMs)) | 0) < 0) return;
+    if (tsEcr !== -1 && ((tsEcr - tcb.timestamp(sentMs)) | 0) < 0) return;
     if (rttMs < tcb.rtt.minMs) return;
   }
   // Step 3; within one acknowledgement the order of arrival is not known.

@@ -54,7 +54,7 @@ export class RangeSet {
   add(start: number, end: number): number {
     if (end <= start) return 0;
     let first = this.firstEndingAfter(start);
-    if (first > 0 && this.edges[first * 2 - 1] === start) first--;
+    if (this.edges[first * 2 - 1] === start) first--;
     let last = first;
     let covered = 0;
     let from = start;
@@ -78,33 +78,20 @@ export class RangeSet {
     if (end <= start) return;
     const first = this.firstEndingAfter(start);
     let last = first;
-    let leftEdge = -1;
-    let rightEdge = -1;
-    let leftStart = 0;
-    let rightEnd = 0;
-    while (last < this.count && this.edges[last * 2] < end) {
-      const s = this.edges[last * 2];
-      const e = this.edges[last * 2 + 1];
-      if (s < start) {
-        leftStart = s;
-        leftEdge = start;
-      }
-      if (e > end) {
-        rightEdge = end;
-        rightEnd = e;
-      }
-      last++;
-    }
+    while (last < this.count && this.edges[last * 2] < end) last++;
     if (last === first) return;
-    const kept = (leftEdge >= 0 ? 1 : 0) + (rightEdge >= 0 ? 1 : 0);
-    this.replace(first, last - first, kept);
+    const leftStart = this.edges[first * 2];
+    const rightEnd = this.edges[last * 2 - 1];
+    const keepsLeft = leftStart < start;
+    const keepsRight = rightEnd > end;
+    this.replace(first, last - first, (keepsLeft ? 1 : 0) + (keepsRight ? 1 : 0));
     let at = first * 2;
-    if (leftEdge >= 0) {
+    if (keepsLeft) {
       this.edges[at++] = leftStart;
-      this.edges[at++] = leftEdge;
+      this.edges[at++] = start;
     }
-    if (rightEdge >= 0) {
-      this.edges[at++] = rightEdge;
+    if (keepsRight) {
+      this.edges[at++] = end;
       this.edges[at] = rightEnd;
     }
   }
@@ -118,7 +105,7 @@ export class RangeSet {
       this.edges = larger;
     }
     if (removed !== size) {
-      this.edges.copyWithin((at + size) * 2, (at + removed) * 2, this.count * 2);
+      this.edges.copyWithin((at + size) * 2, (at + removed) * 2);
     }
     this.count = count;
   }

@@ -119,7 +119,7 @@ export class ReceiveBuffer {
   /** Copies up to `length` readable bytes out and frees their room; returns how many. */
   read(out: Uint8Array, offset: number, length: number): number {
     const taken = Math.min(length, this.next - this.readOffset);
-    if (taken <= 0) return 0;
+    if (taken === 0) return 0;
     copyFromRing(this.ring, this.readOffset, taken, out, offset);
     this.readOffset += taken;
     return taken;
@@ -128,7 +128,7 @@ export class ReceiveBuffer {
   /** The same without taking them: they stay readable. */
   peek(out: Uint8Array, offset: number, length: number): number {
     const shown = Math.min(length, this.next - this.readOffset);
-    if (shown <= 0) return 0;
+    if (shown === 0) return 0;
     copyFromRing(this.ring, this.readOffset, shown, out, offset);
     return shown;
   }
@@ -139,7 +139,6 @@ export class ReceiveBuffer {
    * offered now is for the round trip after: twice what was read, and twice again by how much it grew.
    */
   tune(rttMs: number, segmentBytes: number, now: number): void {
-    if (this.limit >= this.maxLimit) return;
     if (this.measuredMs < 0) this.measuredMs = now;
     if (!(rttMs > 0) || now - this.measuredMs < rttMs) return;
     const readBytes = this.readOffset - this.measuredFrom;

@@ -20,7 +20,7 @@ export function enterRecovery(tcb: Tcb, now: number): void {
   tcb.prrDelivered = 0;
   tcb.prrSent = 0;
   tcb.partialUntilMs = Infinity;
-  tcb.prrFlight = Math.max(flight - tcb.sent.sackedBytes, 1);
+  tcb.prrFlight = flight - tcb.sent.sackedBytes;
   tcb.congestion.onEnterRecovery(flight, now);
   windowReduced(tcb);
   // RFC 9937 §6.2: at least the first retransmission leaves at once.
@@ -58,7 +58,7 @@ export function enterLoss(tcb: Tcb, now: number): void {
 export function recoveryOnAck(tcb: Tcb, options: RecoveryAck): void {
   if (tcb.recovery === Recovery.OPEN) return;
   if (tcb.sndUna >= tcb.recoveryPoint) {
-    if (tcb.recovery === Recovery.RECOVERY) tcb.congestion.onExitRecovery(options.now);
+    tcb.congestion.onExitRecovery(options.now);
     tcb.recovery = Recovery.OPEN;
     rackRecovered(tcb);
     return;

@@ -33,7 +33,7 @@ export function copyFromRing(
 
 /** Moves the bytes [start, start + length) of one ring to the same offsets of another. */
 export function moveRing(from: Uint8Array, to: Uint8Array, start: number, length: number): void {
-  if (length === 0 || from.length === 0) return;
+  if (length === 0) return;
   const position = start % from.length;
   const first = Math.min(length, from.length - position);
   copyIntoRing(to, start, from, position, first);

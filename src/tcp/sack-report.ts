@@ -2,7 +2,7 @@
 // newest first (RFC 2018 §4), and what came twice (RFC 2883 §4).
 // Before: tcp/input notes what arrived. After: tcp/output puts the blocks on the next acknowledgement.
 
-import { optionsLength, sackBlocksThatFit } from '../wire/index.ts';
+import { MAX_OPTIONS_BYTES, optionsLength, sackBlocksThatFit } from '../wire/index.ts';
 import type { Tcb } from './tcb.ts';
 
 export class SackReport {
@@ -39,7 +39,8 @@ export function noteDuplicate(tcb: Tcb, start: number, end: number): void {
   tcb.ackPending = true;
   if (end <= start || !tcb.sack) return;
   const report = tcb.sackReport;
-  const touches = report.duplicateStart >= 0 && start <= report.duplicateEnd && end >= report.duplicateStart;
+  const touches =
+    report.duplicateStart !== -1 && start <= report.duplicateEnd && end >= report.duplicateStart;
   report.duplicateStart = touches ? Math.min(start, report.duplicateStart) : start;
   report.duplicateEnd = touches ? Math.max(end, report.duplicateEnd) : end;
 }
@@ -52,7 +53,7 @@ export function forgetReport(tcb: Tcb): void {
 
 /** Whether there is anything to report. */
 export function hasReport(tcb: Tcb): boolean {
-  return tcb.beyond.count > 0 || tcb.sackReport.duplicateStart >= 0;
+  return tcb.beyond.count > 0 || tcb.sackReport.duplicateStart !== -1;
 }
 
 /** Fills the blocks of an acknowledgement, as many as the other options leave room for. */
@@ -60,9 +61,9 @@ export function addSack(tcb: Tcb): void {
   if (!tcb.sack || !hasReport(tcb)) return;
   const { beyond, sackReport: report } = tcb;
   const segment = tcb.env.out;
-  const most = sackBlocksThatFit(40 - optionsLength(segment));
+  const most = sackBlocksThatFit(MAX_OPTIONS_BYTES - optionsLength(segment));
   segment.sackCount = 0;
-  if (report.duplicateStart >= 0 && most > 0) {
+  if (report.duplicateStart !== -1 && most > 0) {
     // RFC 2883 §4: "the first block of the SACK option should be a D-SACK block".
     const below = report.duplicateStart < tcb.rcvNxt;
     tcb.env.counters[below ? 'TCPDSACKOldSent' : 'TCPDSACKOfoSent']++;

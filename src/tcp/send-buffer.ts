@@ -39,7 +39,7 @@ export class SendBuffer {
 
   /** Lets it hold `bytes`, as far as it may; never less than before (Linux: tcp_sndbuf_expand). */
   expand(bytes: number): void {
-    if (bytes > this.limit) this.limit = Math.min(this.maxLimit, bytes);
+    this.limit = Math.max(this.limit, Math.min(this.maxLimit, bytes));
   }
 
   /** Holds `bytes` from now on, whatever the window (SO_SNDBUF). */
@@ -50,7 +50,7 @@ export class SendBuffer {
   /** Copies as much as fits; returns the bytes taken. */
   write(bytes: Uint8Array, offset: number, length: number): number {
     const taken = Math.min(length, this.freeBytes);
-    if (taken <= 0) return 0;
+    if (taken === 0) return 0;
     const held = this.end - this.start;
     if (held + taken > this.ring.length) this.grow(held + taken);
     copyIntoRing(this.ring, this.end, bytes, offset, taken);
@@ -73,7 +73,7 @@ export class SendBuffer {
 
   /** Forgets everything below `offset`. */
   release(offset: number): void {
-    if (offset > this.start) this.start = Math.min(offset, this.end);
+    this.start = Math.max(this.start, Math.min(offset, this.end));
   }
 
   /** Lets go of all memory. */

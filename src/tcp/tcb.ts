@@ -4,6 +4,7 @@
 // Read first: RFC 9293 §3.3, §3.10. On the walk: tcp/input fills it, tcp/output empties it.
 
 import { type CongestionController, createController } from '../congestion/index.ts';
+import type { Segment } from '../wire/index.ts';
 import type { TcpConfig } from './config.ts';
 import { Ecn } from './ecn.ts';
 import type { Environment, NetworkInterface } from './environment.ts';
@@ -198,10 +199,10 @@ export class Tcb {
   challengeDue = false;
   /** The acknowledgement that is due leaves before the FIN. */
   finAfterAck = false;
-  challengeWindowMs = -1e9;
+  challengeWindowMs: number = -Infinity;
   challengeCount = 0;
   /** Answers to refused segments without data in the current second. */
-  refusalWindowMs = -1e9;
+  refusalWindowMs: number = -Infinity;
   refusalCount = 0;
   timeWaitMs: number;
 
@@ -229,7 +230,7 @@ export class Tcb {
     this.rtoCapMs = config.rtoMaxMs;
     this.timeWaitMs = config.timeWaitMs;
     this.rcvScale = windowScaleFor(config.receiveBufferBytes, config.windowUnits);
-    this.congestion = createController(config.congestion, 1448, 1448 * config.initialWindowSegments);
+    this.congestion = createController(config.congestion, this.mss, this.mss * config.initialWindowSegments);
   }
 
   get state(): State {
@@ -348,6 +349,11 @@ export class Tcb {
     return (Math.floor(now) + this.tsOffset) >>> 0;
   }
 
+  /** The timestamp of ours that a segment echoes, -1 for none (RFC 7323 §3.2: unless agreed on, it is ignored). */
+  echoOf(segment: Segment): number {
+    return this.timestamps && segment.hasTimestamps ? segment.tsEcr : -1;
+  }
+
   /** 32-bit wire number of a local ssn. */
   wireSeq(ssn: number): number {
     return (this.iss + ssn) >>> 0;
@@ -366,7 +372,7 @@ export class Tcb {
   /** The earliest deadline of this connection in ms; Infinity when there is none. */
   nextDeadline(): number {
     let earliest = Infinity;
-    for (let i = 0; i < TIMER_COUNT; i++) if (this.deadlines[i] < earliest) earliest = this.deadlines[i];
+    for (let i = 0; i < TIMER_COUNT; i++) earliest = Math.min(earliest, this.deadlines[i]);
     return earliest;
   }
 
@@ -407,11 +413,8 @@ export class Tcb {
 
   /** Sets the segment size from both ends' limits (RFC 9293 §3.7.1, RFC 6691). */
   applyMss(peerMss: number): void {
-    const headers = this.networkInterface.family === 6 ? 60 : 40;
-    this.mss = Math.max(
-      MIN_MSS,
-      Math.min(this.offeredMss, peerMss > 0 ? peerMss : headers === 60 ? 1220 : 536),
-    );
+    const unsaid = this.networkInterface.family === 6 ? 1220 : 536;
+    this.mss = Math.max(MIN_MSS, Math.min(this.offeredMss, peerMss > 0 ? peerMss : unsaid));
   }
 
   /** Another controller takes over the window as it is (TCP_CONGESTION). */

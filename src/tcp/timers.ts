@@ -207,8 +207,7 @@ function keepAliveTimeout(tcb: Tcb, now: number): void {
   if (idleMs < tcb.keepAliveMs || tcb.sndUna !== tcb.sndNxt) {
     // Heard from meanwhile, or the retransmission timer is in charge.
     tcb.keepAliveSent = 0;
-    tcb.deadlines[slot] = Math.max(now + 1, tcb.lastReceivedMs + tcb.keepAliveMs);
-    if (tcb.sndUna !== tcb.sndNxt) tcb.deadlines[slot] = now + tcb.keepAliveMs;
+    tcb.deadlines[slot] = (tcb.sndUna !== tcb.sndNxt ? now : tcb.lastReceivedMs) + tcb.keepAliveMs;
     return;
   }
   // As in Linux, with a user timeout the time counts and not the probes.

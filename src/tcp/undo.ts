@@ -61,7 +61,7 @@ export function forgetUndo(tcb: Tcb): void {
 export function noteResent(tcb: Tcb, length: number, now: number): void {
   if (tcb.recovery === Recovery.OPEN) return;
   const undo = tcb.undo;
-  if (undo.firstResentMs < 0) undo.firstResentMs = now;
+  if (undo.firstResentMs === -1) undo.firstResentMs = now;
   undo.unreportedBytes += length;
 }
 
@@ -119,7 +119,7 @@ export function undoIfSpurious(tcb: Tcb, ack: UndoAck, now: number): number {
  * than the value of RetransmitTS", the original has arrived.
  */
 function echoesOriginal(tcb: Tcb, tsEcr: number): boolean {
-  if (tsEcr < 0 || tcb.undo.firstResentMs < 0) return false;
+  if (tsEcr === -1 || tcb.undo.firstResentMs === -1) return false;
   return ((tsEcr - tcb.timestamp(tcb.undo.firstResentMs)) | 0) < 0;
 }
 
