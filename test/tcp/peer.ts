@@ -66,6 +66,8 @@ export interface Packet {
   ack: number;
   window: number;
   length: number;
+  /** PSH. */
+  push: boolean;
   payload: Buffer;
   mss: number;
   windowScale: number;
@@ -317,6 +319,7 @@ export class Peer {
     const packet: Packet = {
       ...{ at: this.now, flags: flagLetters(s.flags), ecn: s.ecn, seq, ack, window: s.window },
       length: s.payloadLength,
+      push: (s.flags & Flag.PSH) !== 0,
       payload: Buffer.from(bytes.subarray(s.payloadOffset, s.payloadOffset + s.payloadLength)),
       ...{ mss: s.mss, windowScale: s.windowScale, sackPermitted: s.sackPermitted, sack },
       ...{ hasTimestamps: s.hasTimestamps, tsVal: s.tsVal, tsEcr: s.tsEcr },
@@ -416,7 +419,7 @@ function flagBits(letters: string): number {
   return bits;
 }
 
-/** PSH is left out: it says nothing that these tests ask. */
+/** PSH is left out: most tests do not ask for it. */
 function flagLetters(bits: number): string {
   let letters = '';
   for (const [letter, bit] of LETTERS) if ((bits & bit) !== 0 && letter !== 'P') letters += letter;

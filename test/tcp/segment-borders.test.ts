@@ -29,6 +29,9 @@ test('what is configured when nobody configures it: the RFCs’ values, or Linux
     ...{ dataTimeoutMs: 120_000, delayedAckMs: 40, timeWaitMs: 60_000, finWait2Ms: 60_000 },
     ...{ keepAliveIdleMs: 7_200_000, keepAliveIntervalMs: 75_000, keepAliveProbes: 9 },
     ...{ challengeAcksPerSecond: 10, hopLimit: 64, mtuFloorBytes: 1280, amplificationLimit: 3 },
+    // Off, as long as nobody asks for it.
+    ...{ dscp: 0, maxSegmentBytes: 0, userTimeoutMs: 0, synLinearTimeouts: 0, pacing: false },
+    ...{ lossProbeDelayMs: 50, slowStartAfterIdle: true },
   };
   assert.deepEqual({ ...TCP_DEFAULTS, ...defaults }, TCP_DEFAULTS);
 });

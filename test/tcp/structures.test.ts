@@ -3,11 +3,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { Ready } from '../../src/tcp/byte-stream.ts';
 import { RangeSet } from '../../src/tcp/range-set.ts';
 import { ReceiveBuffer } from '../../src/tcp/receive-buffer.ts';
 import { SendBuffer } from '../../src/tcp/send-buffer.ts';
 import { Sent, SentQueue } from '../../src/tcp/sent-queue.ts';
-import { windowScaleFor } from '../../src/tcp/tcb.ts';
+import { STATE_NAMES, State } from '../../src/tcp/state.ts';
+import { Hold, Recovery, windowScaleFor } from '../../src/tcp/tcb.ts';
+import { TIMER_COUNT, Timer } from '../../src/tcp/timers.ts';
+import { Frto } from '../../src/tcp/undo.ts';
 import { byteAt } from './peer.ts';
 
 const runs = { numRuns: 400 };
@@ -272,4 +276,22 @@ test('window scale: none where none is needed, else the coarsest with so many un
       assert.ok(bytes <= 65_535 * 2 ** windowScaleFor(bytes, units), `${bytes} bytes can be offered`);
     }
   }
+});
+
+test('what is a bit is one alone, and what is a place in a table is its own', () => {
+  for (const bits of [Ready, Sent, Hold]) {
+    const all = Object.values(bits) as number[];
+    for (const bit of all) assert.equal(Math.log2(bit) % 1, 0, `${bit}`);
+    assert.equal(new Set(all).size, all.length);
+  }
+  for (const places of [State, Timer, Recovery, Frto]) {
+    const all = Object.values(places) as number[];
+    assert.deepEqual(
+      all.toSorted((a, b) => a - b),
+      all.map((_, i) => i),
+    );
+  }
+  assert.equal(TIMER_COUNT, Object.keys(Timer).length);
+  for (const [name, state] of Object.entries(State))
+    assert.equal(STATE_NAMES[state], name.replaceAll('_', '-'));
 });
