@@ -23,7 +23,7 @@ export interface NetworkInterface {
   readonly words: Int32Array;
   /** Largest IP packet in bytes. */
   mtu: number;
-  /** Largest IP packet the link takes from us and splits itself. */
+  /** Largest IP packet the link takes from us and splits itself, 65,535 at most. */
   readonly gsoMax: number;
   /** TCP checksums are neither computed nor verified. */
   readonly checksumOffload: boolean;

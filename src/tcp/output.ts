@@ -51,7 +51,7 @@ export function transmitControl(tcb: Tcb, out: Uint8Array, offset: number, now: 
 
 /** RFC 5681 §4.1, before anything is measured against the window: a super-segment could use all of it. */
 function restartAfterIdle(tcb: Tcb, now: number): void {
-  if (tcb.sndUna !== tcb.sndNxt || tcb.lastDataMs < 0 || tcb.sndWnd === 0) return;
+  if (tcb.sndUna !== tcb.sndNxt || tcb.lastDataMs === -1 || tcb.sndWnd === 0) return;
   if (tcb.extension.unsentBytes() === 0) return;
   const idleMs = now - tcb.lastDataMs;
   if (idleMs <= tcb.rtt.rtoMs) return;
@@ -144,6 +144,7 @@ export function transmitFin(tcb: Tcb, out: Uint8Array, offset: number, now: numb
   takeFin(tcb, now);
   prepare(tcb, Flag.ACK | Flag.FIN, ssn, now);
   tcb.extension.ackOptions(tcb.env.out, now);
+  addSack(tcb);
   return sentInFlight(tcb, emit(tcb, out, offset, ssn, 0, now), now);
 }
 
@@ -234,7 +235,7 @@ function retransmit(tcb: Tcb, out: Uint8Array, offset: number, now: number): num
 /** Payload of the largest segment the link takes, in whole packets; one packet where it has no offload. */
 function largestSegment(tcb: Tcb): number {
   const mss = tcb.payloadMss;
-  const room = Math.min(tcb.networkInterface.gsoMax, MAX_PACKET) - MAX_HEADERS;
+  const room = tcb.networkInterface.gsoMax - MAX_HEADERS;
   return Math.max(mss, room - (room % mss));
 }
 
@@ -277,9 +278,9 @@ function transmitTailProbe(tcb: Tcb, out: Uint8Array, offset: number, now: numbe
   tcb.tlpPending = false;
   const sent = tcb.sent;
   // Without SACK only the head can tell the peer something new.
-  let i = tcb.sack ? sent.count - 1 : 0;
+  let i = tcb.sack ? sent.count - 1 : Math.min(sent.count - 1, 0);
   while (tcb.sack && i >= 0 && (sent.flags(i) & (Sent.SACKED | Sent.LOST)) !== 0) i--;
-  if (i < 0 || sent.count === 0) return 0;
+  if (i === -1) return 0;
   if (i > 0 && (sent.flags(i) & Sent.FIN) !== 0 && (sent.flags(i - 1) & (Sent.SACKED | Sent.LOST)) === 0) i--;
   const mss = tcb.payloadMss;
   if (tcb.sack && sent.length(i) > mss) {
@@ -400,6 +401,5 @@ function isWindowUsed(tcb: Tcb): boolean {
   return tcb.cwndBytes - tcb.pipeBytes < tcb.payloadMss;
 }
 
-const MAX_PACKET = 65_535;
 /** IPv6 and TCP headers with all options. */
 const MAX_HEADERS = 100;
