@@ -11,7 +11,7 @@ import { isSynchronized, mayReceive, State } from './state.ts';
 import type { Tcb } from './tcb.ts';
 import { Timer } from './timers.ts';
 
-/** Processes one segment for a connection in any state but CLOSED, which the host has asked acknowledgesNothing. */
+/** Processes one segment, of which `acknowledgesNothing` is false, in any state but CLOSED. */
 export function receiveSegment(tcb: Tcb, segment: Segment, now: number): void {
   tcb.packetBytesIn += tcb.env.shared.inPacketBytes;
   tcb.segmentsReceived++;

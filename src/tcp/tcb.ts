@@ -349,7 +349,7 @@ export class Tcb {
     return (Math.floor(now) + this.tsOffset) >>> 0;
   }
 
-  /** The timestamp of ours that a segment echoes, -1 for none (RFC 7323 §3.2: unless agreed on, it is ignored). */
+  /** Our timestamp that a segment echoes, -1 for none: what was not agreed on is ignored (RFC 7323 §3.2). */
   echoOf(segment: Segment): number {
     return this.timestamps && segment.hasTimestamps ? segment.tsEcr : -1;
   }

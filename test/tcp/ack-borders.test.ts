@@ -305,3 +305,19 @@ test('without SACK the head that is lost is one segment of a super-segment', () 
   for (let i = 0; i < 3; i++) peer.receive({ ack: 1 });
   assert.deepEqual([peer.tcb.sent.count, peer.tcb.sent.lostBytes], [2, 1000]);
 });
+
+test('RFC 6298 §3: what left before the SYN/ACK went again measures no round trip, what left with it does', () => {
+  for (const [laterMs, samples] of [
+    [0, 1],
+    [1, 0],
+  ]) {
+    const peer = measured();
+    const { tcb } = peer;
+    const before = tcb.rtt.samples;
+    peer.write(1000);
+    tcb.synSentMs = peer.now + laterMs;
+    peer.now += RTT;
+    peer.arrives({ ack: 1001 });
+    assert.equal(tcb.rtt.samples - before, samples);
+  }
+});

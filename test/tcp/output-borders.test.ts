@@ -349,6 +349,7 @@ test('RFC 8985 §7.3: the probe is the last segment that the peer has not report
     [false, [], null, ''],
   ] as const) {
     const peer = established({ ...plain, sack });
+    peer.receive();
     const tcb = flight(peer, ...marks);
     tcb.tlpPending = true;
     // No room for what is lost: the probe goes all the same.
@@ -367,7 +368,7 @@ test('RFC 8985 §7.3: the probe is the last segment that the peer has not report
   // Of a super-segment the last thousand bytes.
   const peer = established(plain);
   peer.write(2500);
-  peer.receive();
+  peer.receive({ ack: 1 });
   peer.tcb.tlpPending = true;
   assert.deepEqual(brief(peer.sent()), [['A', 1501, 1, 1000]]);
   assert.equal(peer.tcb.sent.count, 2);
