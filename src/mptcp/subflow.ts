@@ -193,6 +193,11 @@ export class Subflow implements Extension, Path {
     if (this.earlyOut > 0 && !this.dataAckSent) this.acksOwed = 1;
   }
 
+  /** The SYN/ACK came again: the peer has heard neither keys nor DATA_ACK. */
+  oweKeys(): void {
+    if (this.earlyOut > 0 && this.connection.keysDue) this.acksOwed = 2;
+  }
+
   // Path
 
   get srttMs(): number {

@@ -250,6 +250,28 @@ for (const mptcp of [true, false]) {
   );
 }
 
+test('our client, MPTCP: all it says before the SYN/ACK comes again is lost', { skip }, () =>
+  withBed({ sysctls: SYSCTLS, config: { fastOpen: 3, fastOpenKey: KEY } }, async bed => {
+    const cell = { bed, role: 'our client', mptcp: true } as const;
+    const port = nextPort++;
+    await acquaint(cell, port);
+    let answers = 0;
+    const s = new Segment();
+    bed.middlebox = (outbound, bytes, offset) => {
+      if (!decodePacket(s, bytes, offset, bytes.length - offset)) return true;
+      if (!outbound && (s.flags & Flag.SYN) !== 0) answers++;
+      return !outbound || (s.flags & Flag.SYN) !== 0 || answers > 1;
+    };
+    // The kernel keeps what its application wrote until a DATA_ACK comes.
+    const pair = await speak(cell, port, 700, async ({ flow, socket }) => {
+      const sent = await socket.send({ bytes: 5000 });
+      assert.equal((await flow.receive({ bytes: 5000 })).sha256, sent.sha256);
+    });
+    await finish(pair);
+    assert.ok(answers > 1);
+  }),
+);
+
 describe('the cookie of a key', { skip }, () => {
   for (const family of [4, 6] as const) {
     test(`IPv${family}: the kernel's is ours`, () =>

@@ -154,6 +154,28 @@ for (const [name, match] of STEPS) {
   }
 }
 
+test('T3: keys and DATA_ACK are both said again when the SYN/ACK comes again', () => {
+  const world = acquainted();
+  let silent = true;
+  world.rules.push(p => (silent && p.from === 'client' && !isSyn(p.segment) ? 'drop' : undefined));
+  world.server.onConnected = connection => {
+    connection.write(bytesOf(3000), 0, 3000, world.now);
+  };
+  // What a Linux server does: nothing of its application's leaves until a DATA_ACK comes.
+  world.rules.push(p => (p.from === 'server' && hasData(p.segment) ? 'drop' : undefined));
+  open(world, 100);
+  world.run(800);
+  silent = false;
+  world.until('another SYN/ACK', () => world.packets('server', isSynAck).length === 2);
+  world.run(100);
+  const [, again] = world.packets('server', isSynAck);
+  const said = world.packets('client').filter(({ at }) => at >= again.at);
+  const [keys, ack] = said.map(({ segment }) => segment).filter(segment => segment.mp !== 0);
+  assert.equal(keys.mp & Mp.CAPABLE, Mp.CAPABLE);
+  assert.equal(ack.mp & Mp.DSS, Mp.DSS);
+  assert.equal(ack.dssFlags & DssFlag.DATA_ACK, DssFlag.DATA_ACK);
+});
+
 test('T5: a join after it carries neither option nor data', () => {
   const world = acquainted({ paths: 2 });
   open(world, 500);
