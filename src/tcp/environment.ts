@@ -48,7 +48,7 @@ export class Shared {
   inBytes: Uint8Array = new Uint8Array(0);
   inPacketBytes = 0;
   private readonly pool: Uint8Array = new Uint8Array(256);
-  private poolAt = 256;
+  private poolAt: number = this.pool.length;
 
   constructor(options: { entropy: Entropy; counters: Record<CounterName, number> }) {
     this.entropy = options.entropy;

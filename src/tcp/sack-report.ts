@@ -18,12 +18,10 @@ export class SackReport {
 export function noteBeyond(tcb: Tcb, ssn: number): void {
   const { recent } = tcb.sackReport;
   const block = tcb.beyond.firstEndingAfter(ssn);
-  const start = tcb.beyond.start(block);
-  const end = tcb.beyond.end(block);
   let kept = 0;
   // What has grown together with it is the same block now.
   for (let k = 0; k < tcb.sackReport.recentCount; k++) {
-    if (recent[k] < start || recent[k] >= end) recent[kept++] = recent[k];
+    if (tcb.beyond.firstEndingAfter(recent[k]) !== block) recent[kept++] = recent[k];
   }
   kept = Math.min(kept, MAX_BLOCKS - 1);
   recent.copyWithin(1, 0, kept);
@@ -82,14 +80,14 @@ export function addSack(tcb: Tcb): void {
   report.recentCount = live;
   // "As many distinct SACK blocks as possible": of several in one batch only the last was noted as recent.
   for (let i = 0; i < beyond.count && segment.sackCount < most; i++) {
-    if (!isRecent(report, beyond.start(i), beyond.end(i))) addBlock(tcb, beyond.start(i), beyond.end(i));
+    if (!isRecent(tcb, i)) addBlock(tcb, beyond.start(i), beyond.end(i));
   }
 }
 
-function isRecent(report: SackReport, start: number, end: number): boolean {
-  for (let k = 0; k < report.recentCount; k++) {
-    if (report.recent[k] >= start && report.recent[k] < end) return true;
-  }
+/** What is recent lies in a block still; is it this one? */
+function isRecent(tcb: Tcb, block: number): boolean {
+  const { recent, recentCount } = tcb.sackReport;
+  for (let k = 0; k < recentCount; k++) if (tcb.beyond.firstEndingAfter(recent[k]) === block) return true;
   return false;
 }
 

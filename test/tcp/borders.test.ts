@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { TCP_DEFAULTS } from '../../src/tcp/config.ts';
 import { ReceiveBuffer } from '../../src/tcp/receive-buffer.ts';
 import { RttEstimator } from '../../src/tcp/rtt.ts';
-import { addSack, noteBeyond, noteDuplicate } from '../../src/tcp/sack-report.ts';
+import { addSack, forgetReport, hasReport, noteBeyond, noteDuplicate } from '../../src/tcp/sack-report.ts';
 import { Hold, holdAfter, type Tcb, windowScaleFor } from '../../src/tcp/tcb.ts';
 import { established, type PeerOptions } from './peer.ts';
 
@@ -222,4 +222,65 @@ test('RFC 2018 §4: the newest block first, then the most recent, then as many a
   assert.deepEqual(blocks(), [30, 40, 10, 20, 50, 60, 70, 80]);
   tcb.beyond.clear();
   assert.deepEqual(blocks(), []);
+});
+
+test('RFC 2018 §4: four blocks are remembered as recent, each once, and none that was forgotten', () => {
+  const tcb = block();
+  for (const start of [10, 30, 50, 70, 90]) tcb.beyond.add(start, start + 10);
+  for (const ssn of [10, 30, 50, 70]) noteBeyond(tcb, ssn);
+  const recent = (): number[] => [...tcb.sackReport.recent].slice(0, tcb.sackReport.recentCount);
+  assert.deepEqual(recent(), [70, 50, 30, 10]);
+  noteBeyond(tcb, 90);
+  assert.deepEqual(recent(), [90, 70, 50, 30]);
+  // The block grows over its neighbour: they are one.
+  tcb.beyond.add(80, 90);
+  noteBeyond(tcb, 80);
+  assert.deepEqual(recent(), [80, 50, 30]);
+  forgetReport(tcb);
+  noteBeyond(tcb, 31);
+  assert.deepEqual(recent(), [31]);
+  assert.equal(hasReport(tcb), true);
+  tcb.beyond.clear();
+  assert.equal(hasReport(tcb), false);
+  noteDuplicate(tcb, 3, 4);
+  assert.equal(hasReport(tcb), true);
+});
+
+test('RFC 2883 §4: without room for a block none is written, and what came twice is not told later', () => {
+  for (const [fastOpenLength, blocks, counted] of [
+    // Twelve bytes of timestamps, then 16 or 20 of a cookie: room for one block, or for none.
+    [14, 1, 1],
+    [16, 0, 0],
+  ]) {
+    const tcb = block();
+    noteDuplicate(tcb, 0, 1);
+    const { out } = tcb.env;
+    out.reset();
+    Object.assign(out, { hasTimestamps: true, fastOpenLength });
+    addSack(tcb);
+    assert.equal(out.sackCount, blocks);
+    assert.equal(tcb.env.counters.TCPDSACKOldSent, counted);
+    assert.equal(tcb.sackReport.duplicateStart, -1);
+  }
+  // What was recent once and was forgotten is one block like any other.
+  const tcb = block();
+  tcb.beyond.add(10, 20);
+  noteBeyond(tcb, 12);
+  forgetReport(tcb);
+  tcb.env.out.reset();
+  addSack(tcb);
+  assert.equal(tcb.env.out.sackCount, 1);
+});
+
+test('RFC 8985 §6.2: the smallest round trip counts from when it was last seen; less than the clock’s tick is something', () => {
+  const rtt = new RttEstimator(TCP_DEFAULTS);
+  rtt.sample(0, 0);
+  assert.deepEqual([rtt.srttMs, rtt.minMs], [0.001, 0.001]);
+  const again = new RttEstimator(TCP_DEFAULTS);
+  again.sample(40, 0);
+  again.sample(40, 200_000);
+  again.sample(50, 500_000);
+  assert.equal(again.minMs, 40);
+  again.sample(50, 500_001);
+  assert.equal(again.minMs, 50);
 });

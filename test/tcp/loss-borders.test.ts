@@ -10,6 +10,7 @@ import { Sent } from '../../src/tcp/sent-queue.ts';
 import { Recovery, type Tcb } from '../../src/tcp/tcb.ts';
 import {
   backedOff,
+  expireTimers,
   probeDelay,
   restartRetransmissionTimer,
   scheduleLossProbe,
@@ -394,4 +395,124 @@ test('RFC 1191 §6.4: what is larger than the path takes is lost at once, what i
     [0, 1, 2].map(i => tcb.sent.flags(i)),
     [0, Sent.LOST, Sent.SACKED],
   );
+});
+
+test('RFC 8985 §6.2, step 2: an echo from before the repetition answers an earlier transmission', () => {
+  for (const [echoMs, taken] of [
+    [999, false],
+    [1000, true],
+    [null, true],
+  ] as const) {
+    // Whatever the timestamps begin with.
+    for (const tsOffset of [0, 0x8000_0000]) {
+      const tcb = block({ timestamps: true });
+      flight(tcb, 900);
+      tcb.tsOffset = tsOffset;
+      tcb.sent.markResent(0, 1000);
+      rackDelivered(tcb, 0, echoMs === null ? -1 : tcb.timestamp(echoMs), 1080);
+      assert.equal(tcb.rackSentMs === 1000, taken, `${echoMs} ${tsOffset}`);
+    }
+  }
+});
+
+test('RFC 8985 §6.2, step 5: behind a repetition that may still arrive older originals are lost', () => {
+  const tcb = block();
+  flight(tcb, 1000, 1000, 1000, 1000);
+  tcb.sent.markResent(0, 1090);
+  tcb.sent.markSacked(3);
+  Object.assign(tcb, { rackSentMs: 1000, rackEndSsn: 4001, rackRttMs: 100, recovery: Recovery.RECOVERY });
+  detectLosses(tcb, 1100);
+  assert.deepEqual(
+    [0, 1, 2].map(i => tcb.sent.flags(i)),
+    [Sent.RETRANSMITTED, Sent.LOST, Sent.LOST],
+  );
+});
+
+test('RFC 3522: nothing was repeated, or nothing is echoed: nothing is undone', () => {
+  for (const [firstResentMs, echo, undone] of [
+    [1100, 1000, true],
+    [1100, null, false],
+    [-1, -100, false],
+  ] as const) {
+    for (const tsOffset of [0, 0x8000_0000, 0xffff_0000]) {
+      const tcb = block({ timestamps: true });
+      tcb.tsOffset = tsOffset;
+      Object.assign(tcb, { sndUna: 1001, sndNxt: 2001, recoveryPoint: 2001, recovery: Recovery.LOSS });
+      Object.assign(tcb.undo, { startSsn: 1, endSsn: 2001, firstResentMs });
+      const ack = { advanced: true, originalDelivered: false, duplicate: false, duplicateReported: false };
+      const tsEcr = echo === null ? -1 : tcb.timestamp(echo);
+      undoIfSpurious(tcb, { ...ack, allDuplicate: false, tsEcr }, 1300);
+      assert.equal(tcb.recovery === Recovery.OPEN, undone, `${firstResentMs} ${echo} ${tsOffset}`);
+    }
+  }
+});
+
+test('RFC 5682 §3.1, step 2: new data is tried where something is left to learn, and there is any', () => {
+  for (const [una, unsent, advanced, frto] of [
+    [2000, 1, true, Frto.PROBING],
+    [2000, 0, true, Frto.OFF],
+    [2001, 1, true, Frto.OFF],
+    [2000, 1, false, Frto.RESENT],
+  ] as const) {
+    const tcb = block();
+    Object.assign(tcb, { sndUna: una, sndNxt: 2001, recoveryPoint: 2001, recovery: Recovery.LOSS });
+    Object.assign(tcb.undo, { startSsn: 1, endSsn: 2001, frto: Frto.RESENT });
+    tcb.extension.unsentBytes = () => unsent;
+    const ack = { originalDelivered: false, duplicate: false, duplicateReported: false, allDuplicate: false };
+    undoIfSpurious(tcb, { ...ack, advanced, tsEcr: -1 }, 1300);
+    assert.equal(tcb.undo.frto, frto, `${una} ${unsent}`);
+  }
+});
+
+test('the first repetition of an episode is the one that counts, at whatever time', () => {
+  const tcb = block();
+  tcb.recovery = Recovery.LOSS;
+  noteResent(tcb, 1, 0);
+  noteResent(tcb, 1, 5);
+  assert.equal(tcb.undo.firstResentMs, 0);
+});
+
+test('RFC 1191 §6.4: an MTU that is known already loses nothing, and nothing that is gone is lost', () => {
+  const tcb = block();
+  tcb.limitMtu(1040);
+  tcb.sent.append(1, 5000, 1, 0);
+  Object.assign(tcb, { sndUna: 1, sndNxt: 5001 });
+  tcb.limitMtu(1040);
+  assert.equal(tcb.sent.lostBytes, 0);
+  tcb.sent.clear();
+  tcb.limitMtu(840);
+  assert.equal(tcb.sent.lostBytes, 0);
+});
+
+test('RFC 8985 §7.2: what waits longer is one segment alone, not two small ones and not a large one', () => {
+  for (const [lengths, at] of [
+    [[1000], 1250],
+    [[1460], 1250],
+    [[1461], 1200],
+    [[5, 5], 1200],
+  ] as const) {
+    const tcb = block();
+    let ssn = 1;
+    for (const length of lengths) {
+      tcb.sent.append(ssn, length, 1000, 0);
+      ssn += length;
+    }
+    Object.assign(tcb, { sndUna: 1, sndNxt: ssn });
+    assert.equal(tcb.payloadMss, 1460);
+    tcb.deadlines[Timer.RETRANSMIT] = 1300;
+    scheduleLossProbe(tcb, 1000);
+    assert.equal(tcb.deadlines[Timer.TLP], at, `${lengths}`);
+  }
+});
+
+test('a timeout of what was abandoned says nothing of the peer or of the path', () => {
+  const { tcb } = established({ timestamps: false });
+  for (let i = 0; i < 3; i++) tcb.sent.append(1 + i * 1460, 1460, 1, 0);
+  tcb.sent.markSacked(0);
+  Object.assign(tcb, { sndUna: 1, sndNxt: 4381, fullSizeTimeouts: 1, progressMs: 1000 });
+  tcb.abandonFlight();
+  tcb.deadlines[Timer.RETRANSMIT] = 1000;
+  expireTimers(tcb, 1000);
+  const { TCPTimeouts, TCPSACKReneging, TCPMTUPFail } = tcb.env.counters;
+  assert.deepEqual([TCPTimeouts, TCPSACKReneging, TCPMTUPFail, tcb.mss], [1, 0, 0, 1460]);
 });

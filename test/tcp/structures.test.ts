@@ -12,7 +12,7 @@ import { STATE_NAMES, State } from '../../src/tcp/state.ts';
 import { Hold, Recovery, windowScaleFor } from '../../src/tcp/tcb.ts';
 import { TIMER_COUNT, Timer } from '../../src/tcp/timers.ts';
 import { Frto } from '../../src/tcp/undo.ts';
-import { byteAt } from './peer.ts';
+import { byteAt, stream } from './peer.ts';
 
 const runs = { numRuns: 400 };
 
@@ -294,4 +294,99 @@ test('what is a bit is one alone, and what is a place in a table is its own', ()
   assert.equal(TIMER_COUNT, Object.keys(Timer).length);
   for (const [name, state] of Object.entries(State))
     assert.equal(STATE_NAMES[state], name.replaceAll('_', '-'));
+});
+
+test('RingBuffers are as large as the next power of two, from 16 KiB on', () => {
+  for (const [bytes, capacity] of [
+    [1, 16_384],
+    [16_384, 16_384],
+    [16_385, 32_768],
+    [32_769, 65_536],
+    [65_537, 131_072],
+  ]) {
+    const send = new SendBuffer({ firstOffset: 1, limitBytes: 1 << 20 });
+    assert.equal(send.write(new Uint8Array(bytes), 0, 0), 0);
+    assert.equal(send.capacityBytes, 0);
+    assert.equal(send.write(new Uint8Array(bytes), 0, bytes), bytes);
+    const receive = new ReceiveBuffer({ firstOffset: 1, limitBytes: 1 << 20 });
+    assert.equal(receive.insert(1, new Uint8Array(bytes), 0, bytes), bytes);
+    assert.deepEqual([send.capacityBytes, receive.capacityBytes], [capacity, capacity]);
+  }
+});
+
+test('SendBuffer: the sum of bytes that lie over the end of the ring is that of the bytes', () => {
+  const buffer = new SendBuffer({ firstOffset: 1, limitBytes: 16_384 });
+  const bytes = stream(1, 16_384);
+  buffer.write(bytes, 0, 16_384);
+  buffer.release(16_001);
+  const more = stream(16_385, 10_000);
+  buffer.write(more, 0, 10_000);
+  const all = Buffer.concat([bytes, more]);
+  for (const [from, length] of [
+    [16_001, 383],
+    [16_001, 384],
+    [16_001, 385],
+    [16_002, 2000],
+    [16_300, 5001],
+    [17_000, 100],
+  ]) {
+    // RFC 1071 §1: 16-bit words, the last octet padded with zero, added with the carries brought round.
+    let sum = 0;
+    for (let i = 0; i < length; i++) sum += all[from - 1 + i] << (i % 2 === 0 ? 8 : 0);
+    const folded = (value: number): number =>
+      value > 0xffff ? folded((value & 0xffff) + (value >>> 16)) : value;
+    assert.equal(folded(buffer.sum(from, length)), folded(sum), `${from} ${length}`);
+  }
+});
+
+test('SendBuffer: the limit grows as far as it may and never shrinks; what was released stays so', () => {
+  const buffer = new SendBuffer({ firstOffset: 1, limitBytes: 5000, initialBytes: 1000 });
+  for (const [bytes, limit] of [
+    [500, 1000],
+    [2000, 2000],
+    [1000, 2000],
+    [9000, 5000],
+  ]) {
+    buffer.expand(bytes);
+    assert.equal(buffer.limit, limit);
+  }
+  buffer.write(new Uint8Array(3000), 0, 3000);
+  for (const [offset, start] of [
+    [1001, 1001],
+    [501, 1001],
+    [9001, 3001],
+  ]) {
+    buffer.release(offset);
+    assert.equal(buffer.start, start);
+  }
+});
+
+test('ReceiveBuffer: nothing, where the next byte would be, fills no hole', () => {
+  const buffer = new ReceiveBuffer({ firstOffset: 1, limitBytes: 1000 });
+  buffer.insert(11, new Uint8Array(10), 0, 10);
+  assert.equal(buffer.insert(1, new Uint8Array(10), 0, 0), 0);
+  assert.deepEqual([buffer.next, buffer.beyond.bytes], [1, 10]);
+});
+
+test('SentQueue: what was there before the first entries and behind the last is not counted', () => {
+  const used = (): SentQueue => {
+    const queue = new SentQueue();
+    for (let i = 0; i < 5; i++) queue.append(1 + i * 100, 100, i, 0);
+    for (let i = 0; i < 5; i++) queue.markSacked(i);
+    queue.clear();
+    queue.append(1, 10, 0, 0);
+    return queue;
+  };
+  for (const act of ['markAllLost', 'unmarkLost', 'forgetSacked'] as const) {
+    const queue = used();
+    queue[act]();
+    assert.deepEqual([queue.lostBytes, queue.sackedBytes], [act === 'markAllLost' ? 10 : 0, 0], act);
+  }
+  const lost = new SentQueue();
+  for (let i = 0; i < 3; i++) lost.append(1 + i * 100, 100, i, 0);
+  lost.markAllLost();
+  lost.clear();
+  lost.append(1, 10, 0, 0);
+  lost.unmarkLost();
+  assert.deepEqual([lost.lostBytes, lost.firstLost()], [0, -1]);
 });

@@ -8,7 +8,7 @@ import { FastOpenClient, fastOpenEnds, fastOpenTimedOut, synRoom } from '../../s
 import type { Tcb } from '../../src/tcp/tcb.ts';
 import { expireTimers, synRetryAt, Timer } from '../../src/tcp/timers.ts';
 import { Flag, Segment } from '../../src/wire/index.ts';
-import { connected, established, synSent } from './peer.ts';
+import { connected, established, synReceived, synSent } from './peer.ts';
 
 test('each timer rings at its time and not before, once, and for itself alone', () => {
   for (const [timer, done] of [
@@ -205,4 +205,119 @@ test('RFC 7413 §4.2.1: a SYN has room for what the server takes, less forty oct
     tcb.fastOpenClient = new FastOpenClient({ cookie: null, carries: true, mss, memory });
     assert.equal(synRoom(tcb), room);
   }
+});
+
+test('RFC 8985 §7.2: a probe that is due with the timeout goes in its place', () => {
+  for (const [retransmit, timeouts] of [
+    [1000, 0],
+    [999, 0],
+    [1001, 0],
+  ]) {
+    const { tcb } = established();
+    tcb.sent.append(1, 100, 900, 0);
+    Object.assign(tcb, { sndNxt: 101, progressMs: 900 });
+    Object.assign(tcb.rtt, { srttMs: 100, rttVarMs: 10 });
+    tcb.deadlines.fill(Infinity);
+    tcb.deadlines[Timer.TLP] = 1000;
+    tcb.deadlines[Timer.RETRANSMIT] = retransmit;
+    expireTimers(tcb, 1000);
+    assert.deepEqual([tcb.env.counters.TCPTimeouts, tcb.tlpPending], [timeouts, true]);
+    assert.equal(tcb.deadlines[Timer.RETRANSMIT], retransmit > 1000 ? retransmit : 1300);
+  }
+});
+
+test('some repetitions of a SYN come a second apart, those of a SYN/ACK do not', () => {
+  const config = { synLinearTimeouts: 2, rtoInitialMs: 1000 };
+  for (const [make, waits] of [
+    [synSent, [1000, 1000, 1000, 2000]],
+    [synReceived, [1000, 2000, 4000, 8000]],
+  ] as const) {
+    const { tcb } = make({ config });
+    for (const [backoff, wait] of waits.entries()) {
+      tcb.backoff = backoff;
+      assert.equal(synRetryAt(tcb, 500), 500 + wait, `${make.name} ${backoff}`);
+    }
+  }
+});
+
+test('RFC 8899 §4.3: the floor of a path leaves 1,240 bytes over IPv4, 1,220 over IPv6, and is no black hole itself', () => {
+  const v6 = { hostAddress: '2001:db8::1', peerAddress: '2001:db8::2' };
+  for (const [options, mss, length, after, failures] of [
+    [{}, 1460, 1241, 1240, 1],
+    [{}, 1460, 1240, 1460, 0],
+    [{}, 1241, 1241, 1240, 1],
+    [{}, 1240, 1240, 1240, 0],
+    [v6, 1440, 1221, 1220, 1],
+    [v6, 1440, 1220, 1440, 0],
+  ] as const) {
+    const { tcb } = established({ ...options, timestamps: false, mss, config: { mtuFloorBytes: 1280 } });
+    tcb.sent.append(1, length, 900, 0);
+    Object.assign(tcb, { sndNxt: 1 + length, progressMs: 1000, fullSizeTimeouts: 1 });
+    tcb.deadlines.fill(Infinity);
+    tcb.deadlines[Timer.RETRANSMIT] = 1000;
+    expireTimers(tcb, 1000);
+    assert.deepEqual([tcb.mss, tcb.env.counters.TCPMTUPFail], [after, failures], `${mss} ${length}`);
+  }
+});
+
+test('a window that is open is probed where the owner of the stream has nothing to send in it', () => {
+  const { tcb, now } = established();
+  tcb.extension.windowBlocked = () => true;
+  assert.ok(tcb.sndWnd > 0);
+  tcb.deadlines[Timer.PERSIST] = now;
+  expireTimers(tcb, now);
+  assert.deepEqual([tcb.probePending, tcb.windowOverride], [true, false]);
+});
+
+test('window probes end with patience: from what was heard last, or from progress where nobody waits', () => {
+  for (const [heardAgo, progressAgo, orphaned, over] of [
+    [9999, 20_000, false, false],
+    [10_000, 20_000, false, true],
+    [20_000, 9999, false, false],
+    [5, 10_000, true, true],
+    [5, 9999, true, false],
+  ] as const) {
+    const peer = connected({ config: { dataTimeoutMs: 10_000 } });
+    const { tcb } = peer;
+    const now = peer.now + 50_000;
+    peer.connection.write(new Uint8Array(10), 0, 10, peer.now);
+    Object.assign(tcb, {
+      sndWnd: 0,
+      orphaned,
+      lastReceivedMs: now - heardAgo,
+      progressMs: now - progressAgo,
+    });
+    tcb.deadlines[Timer.PERSIST] = now;
+    expireTimers(tcb, now);
+    assert.equal(
+      tcb.closeReason?.code,
+      over ? 'ETIMEDOUT' : undefined,
+      `${[heardAgo, progressAgo, orphaned]}`,
+    );
+  }
+});
+
+test('a probe that was answered in the millisecond it left is not unanswered', () => {
+  for (const [heard, told] of [
+    [0, 0],
+    [-1, 1],
+  ]) {
+    const peer = connected();
+    const { tcb, now } = peer;
+    let timeouts = 0;
+    peer.connection.write(new Uint8Array(10), 0, 10, now);
+    Object.assign(tcb, { sndWnd: 0, backoff: 1, lastSentMs: now - 5, lastReceivedMs: now - 5 + heard });
+    tcb.extension.timedOut = () => timeouts++;
+    tcb.deadlines[Timer.PERSIST] = now;
+    expireTimers(tcb, now);
+    assert.equal(timeouts, told);
+  }
+});
+
+test('keepalive waits its whole time again while data is in flight', () => {
+  const { tcb, now } = established();
+  Object.assign(tcb, { keepAliveMs: 10_000, keepAliveSent: 2, lastReceivedMs: now - 20_000, sndNxt: 2 });
+  tcb.deadlines[Timer.KEEPALIVE] = now;
+  expireTimers(tcb, now);
+  assert.deepEqual([tcb.keepAliveSent, tcb.deadlines[Timer.KEEPALIVE]], [0, now + 10_000]);
 });
