@@ -46,7 +46,7 @@ export interface CongestionController {
 }
 
 /**
- * The window after `idleMs` without sending: halved for every timeout that passed, not below what a new
+ * The window after `idleMs` without sending, more than one timeout: halved for every timeout that passed, not below what a new
  * connection begins with.
  * DEVIATION (Linux does so, as RFC 2861 §3.1): RFC 5681 §4.1 goes back to the restart window at once.
  */
@@ -58,9 +58,8 @@ export function windowAfterIdle(
 ): number {
   // RFC 5681 §4.1: "We define RW as the minimum of the initial window and the congestion window".
   const restartBytes = Math.min(initialWindowBytes, cwndBytes);
-  let left = cwndBytes;
-  for (let ms = idleMs; ms > rtoMs && left > restartBytes; ms -= rtoMs) left = Math.floor(left / 2);
-  return Math.max(left, restartBytes);
+  const halvings = Math.ceil(idleMs / rtoMs) - 1;
+  return Math.max(Math.floor(cwndBytes / 2 ** halvings), restartBytes);
 }
 
 export type CongestionName = 'cubic' | 'reno' | 'lia';

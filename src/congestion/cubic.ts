@@ -83,11 +83,9 @@ export class Cubic implements CongestionController {
       // RFC 9438 §4.2: t "MUST NOT include periods during which cwnd has not been updated due to
       // application-limited behavior".
       if (this.#epochStarted) this.#epochStartMs += sinceLastAckMs;
-    } else if (this.cwndBytes < this.ssthreshBytes) {
+    } else {
       const usedBytes = this.#slowStart(ackedBytes);
       if (usedBytes < ackedBytes) this.#avoidCongestion(ackedBytes - usedBytes, srttMs, now);
-    } else {
-      this.#avoidCongestion(ackedBytes, srttMs, now);
     }
     const cwnd = this.#segments();
     if (this.#hystart?.onAck(ackedBytes, inFlightBytes, latestRttMs, minRttMs, cwnd, now)) {
@@ -149,11 +147,11 @@ export class Cubic implements CongestionController {
   // acknowledgement to L = 8·SMSS. One acknowledgement here answers a whole batch of up to 45 segments;
   // the limit would turn exponential growth into linear growth just where paths are fast.
   #slowStart(ackedBytes: number): number {
-    if (this.#hystart !== null && this.#hystart.growthDivisor > 1) {
+    if (this.#hystart !== null && this.#hystart.growthDivisor !== 1) {
       this.#grow(ackedBytes / this.#mssBytes, this.#hystart.growthDivisor, Infinity);
       return ackedBytes;
     }
-    const usedBytes = Math.min(ackedBytes, this.ssthreshBytes - this.cwndBytes);
+    const usedBytes = Math.min(ackedBytes, Math.max(this.ssthreshBytes - this.cwndBytes, 0));
     this.cwndBytes += usedBytes;
     return usedBytes;
   }
@@ -174,11 +172,11 @@ export class Cubic implements CongestionController {
   }
 
   #choosePace(cwnd: number, srttMs: number, now: number): void {
-    // §4.2: (target − cwnd) / cwnd for each segment acknowledged, and target ≤ 1.5·cwnd.
+    // §4.2: (target − cwnd) / cwnd for each segment acknowledged, and cwnd ≤ target ≤ 1.5·cwnd.
     const d = (now - this.#epochStartMs + srttMs) / 1000 - this.#kSeconds;
     const target = this.#wMax + Math.trunc(C * d * d * d);
-    this.#lead = Math.max(target, Math.floor(this.#wEst)) - cwnd;
-    this.#ackedPerIncrease = this.#lead > 0 ? Math.max(Math.floor(cwnd / this.#lead), 2) : Infinity;
+    this.#lead = Math.max(target, Math.floor(this.#wEst), cwnd) - cwnd;
+    this.#ackedPerIncrease = Math.max(Math.floor(cwnd / this.#lead), 2);
   }
 
   #startEpoch(now: number): void {
@@ -187,30 +185,18 @@ export class Cubic implements CongestionController {
     const cwnd = this.#segments();
     this.#wEst = cwnd;
     // §4.8 after a timeout, §4.10 after HyStart++: K = 0 and W_max = cwnd at the start of the stage.
-    if (this.#afterTimeout || this.#wMax <= cwnd) {
-      this.#wMax = cwnd;
-      this.#kSeconds = 0;
-    } else {
-      this.#kSeconds = Math.cbrt((this.#wMax - cwnd) / C);
-    }
+    this.#wMax = this.#afterTimeout ? cwnd : Math.max(this.#wMax, cwnd);
+    this.#kSeconds = Math.cbrt((this.#wMax - cwnd) / C);
     this.#afterTimeout = false;
     this.#updatedCwnd = 0;
   }
 
   // By one for every `ackedPerIncrease`, by `most` at most: one acknowledgement may cover a whole window.
   #grow(acked: number, ackedPerIncrease: number, most: number): void {
-    let increase = 0;
     // What was acknowledged while more was needed counts for one.
-    if (this.#acked >= ackedPerIncrease) {
-      this.#acked = 0;
-      increase = 1;
-    }
-    this.#acked += acked;
-    if (this.#acked >= ackedPerIncrease) {
-      const segments = Math.floor(this.#acked / ackedPerIncrease);
-      this.#acked -= segments * ackedPerIncrease;
-      increase += segments;
-    }
+    this.#acked = Math.min(this.#acked, ackedPerIncrease) + acked;
+    const increase = Math.floor(this.#acked / ackedPerIncrease);
+    this.#acked %= ackedPerIncrease;
     this.cwndBytes += Math.min(increase, most) * this.#mssBytes;
   }
 
@@ -231,8 +217,8 @@ export class Cubic implements CongestionController {
     this.#undoHystart = this.#hystart;
     const cwnd = this.#segments();
     // §4.7, fast convergence: leave room when the last peak was not reached again.
-    this.#wMax = cwnd < this.#wMax ? wholePart((cwnd * (1 + BETA_CUBIC)) / 2) : cwnd;
-    this.ssthreshBytes = Math.max(wholePart(cwnd * BETA_CUBIC), 2) * this.#mssBytes;
+    this.#wMax = cwnd < this.#wMax ? Math.floor((cwnd * (10 + BETA_TENTHS)) / 20) : cwnd;
+    this.ssthreshBytes = Math.max(Math.floor((cwnd * BETA_TENTHS) / 10), 2) * this.#mssBytes;
     this.#epochStarted = false;
     this.#acked = 0;
     // RFC 9406 §4.3: HyStart++ is for the initial slow start only.
@@ -240,13 +226,10 @@ export class Cubic implements CongestionController {
   }
 }
 
-const BETA_CUBIC = 0.7;
+/** β = 0.7, in whole numbers so that what is whole stays so. */
+const BETA_TENTHS = 7;
 const C = 0.4;
-const ALPHA_CUBIC = (3 * (1 - BETA_CUBIC)) / (1 + BETA_CUBIC);
+/** 3·(1 − β) / (1 + β). */
+const ALPHA_CUBIC = (3 * (10 - BETA_TENTHS)) / (10 + BETA_TENTHS);
 /** Linux: a 32nd of a second. */
 const UPDATE_MS = 31;
-
-// Of a product that is a whole number but for rounding.
-function wholePart(segments: number): number {
-  return Math.floor(segments + 1e-9);
-}

@@ -50,7 +50,7 @@ export class HyStart {
   // holds less than the path does overflows before any round has a larger minimum: the first packets of a
   // round always find it empty.
   #isLongTrain(minRttMs: number, now: number): boolean {
-    if (this.#trainStartMs < 0) this.#trainStartMs = this.#trainEndMs = now;
+    if (this.#trainStartMs === -1) this.#trainStartMs = this.#trainEndMs = now;
     if (now - this.#trainEndMs > ACK_SPACING_MS) return false;
     this.#trainEndMs = now;
     return now - this.#trainStartMs > (minRttMs + ACK_DELAY_MS) / 2;

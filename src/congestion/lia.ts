@@ -45,7 +45,7 @@ export class Coupling {
 
   remove(controller: CongestionController): void {
     const i = this.members.indexOf(controller as Lia);
-    if (i < 0) return;
+    if (i === -1) return;
     this.members[i].coupling = null;
     this.members.splice(i, 1);
   }

@@ -301,3 +301,87 @@ test('the window is whole and at least one segment whatever comes', () => {
     assert.ok(Number.isSafeInteger(c.cwndBytes) && c.cwndBytes >= 1000, `step ${i}: ${c.cwndBytes}`);
   }
 });
+
+test('RFC 9438 §4.2: a target below the window leaves it as it is: a shorter round trip takes nothing back', () => {
+  const c = afterLossAt100();
+  // With a round trip of 5 s the curve is at W_max; with one of 1 ms it is where the stage began.
+  ack(c, { ackedBytes: 70_000, now: 0, srttMs: 5000 });
+  assert.equal(c.cwndBytes, 100_000);
+  assert.equal(wCubic(100, 70, 0.011), 71);
+  for (let i = 0; i < 5; i++) ack(c, { ackedBytes: 1000, now: 10, srttMs: 1 });
+  assert.equal(c.cwndBytes, 100_000);
+});
+
+test('the pace of growth holds for 31 ms and is chosen anew a millisecond later', () => {
+  for (const [now, cwnd] of [
+    [31, 70_000],
+    [32, 75_000],
+  ]) {
+    const c = afterLossAt100();
+    // W_cubic(0.1) = 73: one segment for 23. W_cubic(5.03) = 100: 30 of 70, one for two.
+    ack(c, { ackedBytes: 1000, now: 0 });
+    ack(c, { ackedBytes: 10_000, now, srttMs: 5000 });
+    assert.equal(c.cwndBytes, cwnd);
+  }
+});
+
+test('fast convergence asks for a peak below the last one; the same again is none', () => {
+  const c = afterLossAt100();
+  c.cwndBytes = 100_000;
+  c.onEnterRecovery(100_000, 0);
+  c.onExitRecovery(0);
+  // W_max is 100 still, and with a round trip of 5 s the curve is there; 30 segments to go.
+  ack(c, { ackedBytes: 70_000, now: 0, srttMs: 5000 });
+  assert.equal(c.cwndBytes, 100_000);
+});
+
+test('segments count in parts until they make a whole one, and a slower pace keeps what was counted', () => {
+  const c = afterLossAt100();
+  // One segment for each 14 (see above): 13.5 and half a one.
+  ack(c, { ackedBytes: 1, now: 0 });
+  ack(c, { ackedBytes: 13_500, now: 100 });
+  assert.equal(c.cwndBytes, 70_000);
+  ack(c, { ackedBytes: 499, now: 100 });
+  assert.equal(c.cwndBytes, 71_000);
+});
+
+test('slow start adds bytes, not segments', () => {
+  const c = createController('cubic', MSS, 10 * MSS);
+  ack(c, { ackedBytes: 700, now: 0 });
+  assert.equal(c.cwndBytes, 10_700);
+});
+
+test('RFC 9438 §4.9.2: undo asks for a window below the one that was reduced; RFC 5681’s controllers the same', () => {
+  for (const name of ['cubic', 'reno'] as const) {
+    for (const [cwndBytes, ssthreshBytes] of [
+      [19_999, Infinity],
+      [20_000, name === 'cubic' ? 14_000 : 10_000],
+    ]) {
+      const c = createController(name, MSS, 20 * MSS);
+      c.onEnterRecovery(20 * MSS, 0);
+      c.cwndBytes = cwndBytes;
+      c.undo(0);
+      assert.deepEqual([c.cwndBytes, c.ssthreshBytes], [20_000, ssthreshBytes], name);
+    }
+  }
+});
+
+test('idle for whole timeouts: each after the first halves the window', () => {
+  for (const [idleMs, cwndBytes] of [
+    [300, 80_001],
+    [301, 40_000],
+    [600, 40_000],
+    [601, 20_000],
+    [900, 20_000],
+    [901, 10_000],
+    [1_000_000, 10_000],
+    [1e12, 10_000],
+  ]) {
+    for (const name of ['cubic', 'reno'] as const) {
+      const c = createController(name, MSS, 10 * MSS);
+      c.cwndBytes = 80_001;
+      c.onIdle(idleMs, 300);
+      assert.equal(c.cwndBytes, cwndBytes, `${name} ${idleMs}`);
+    }
+  }
+});

@@ -121,3 +121,22 @@ test('a round begins with its first acknowledgement, not with the last of the ro
     nowMs += 2;
   }
 });
+
+test('an acknowledgement without a sample is none in the middle of a round either', () => {
+  const h = afterFirstRound(80);
+  for (let i = 0; i < 7; i++) h.onAck(1000, 9000, 200, MIN_RTT_MS, CWND, nowMs);
+  h.onAck(1000, 9000, 0, MIN_RTT_MS, CWND, nowMs);
+  assert.equal(h.growthDivisor, 1);
+  h.onAck(1000, 9000, 200, MIN_RTT_MS, CWND, nowMs);
+  assert.equal(h.growthDivisor, 4);
+});
+
+test('a train has to be longer than half of the round trip, and may begin at any time', () => {
+  for (const startMs of [0, 1000]) {
+    const h = new HyStart();
+    // (79 + 1) / 2 = 40 ms.
+    for (let ms = 0; ms <= 42; ms += 2) {
+      assert.equal(h.onAck(100, 99_900, 79, 79, CWND, startMs + ms), ms === 42, `${startMs} ${ms}`);
+    }
+  }
+});

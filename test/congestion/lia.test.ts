@@ -142,3 +142,19 @@ test('R5: two subflows and one ordinary flow share a bottleneck: the connection 
   const [x, y, z] = shares([avoiding('reno', 10), avoiding('reno', 10), avoiding('reno', 10)], 20_000);
   assert.ok((x + y) / z > 1.7, 'uncoupled they get twice as much');
 });
+
+test('R5: whichever flow goes, the others count on', () => {
+  for (const gone of [0, 1, 2]) {
+    const coupling = new Coupling();
+    const flows = [10, 20, 30].map(segments => avoiding('lia', segments));
+    for (const c of flows) {
+      coupling.add(c);
+      ack(c, 1, 50);
+    }
+    coupling.remove(flows[gone]);
+    // RFC 6356 §3 with the same round trip: (Σ cwnd)² / max(cwnd).
+    const left = flows.filter((_, i) => i !== gone).map(c => c.cwndBytes);
+    const expected = (left[0] + left[1]) ** 2 / left[1];
+    assert.ok(Math.abs(coupling.bytesPerIncrease() - expected) < 1e-6);
+  }
+});

@@ -382,6 +382,12 @@ test('SentQueue: what was there before the first entries and behind the last is 
     queue[act]();
     assert.deepEqual([queue.lostBytes, queue.sackedBytes], [act === 'markAllLost' ? 10 : 0, 0], act);
   }
+  const unmarked = new SentQueue();
+  for (let i = 0; i < 5; i++) unmarked.append(1 + i * 100, 100, i, 0);
+  unmarked.clear();
+  unmarked.append(1, 10, 0, 0);
+  unmarked.markAllLost();
+  assert.equal(unmarked.lostBytes, 10);
   const lost = new SentQueue();
   for (let i = 0; i < 3; i++) lost.append(1 + i * 100, 100, i, 0);
   lost.markAllLost();
@@ -389,4 +395,15 @@ test('SentQueue: what was there before the first entries and behind the last is 
   lost.append(1, 10, 0, 0);
   lost.unmarkLost();
   assert.deepEqual([lost.lostBytes, lost.firstLost()], [0, -1]);
+});
+
+test('RangeSet: what was cleared is not there', () => {
+  const set = new RangeSet();
+  for (let i = 0; i < 4; i++) set.add(i * 20, i * 20 + 10);
+  set.clear();
+  assert.deepEqual([set.bytes, set.contains(0, 10), set.contains(20, 30)], [0, false, false]);
+  set.add(100, 101);
+  set.remove(20, 30);
+  set.remove(101, 200);
+  assert.deepEqual([set.bytes, set.count, set.contains(100, 101)], [1, 1, true]);
 });
