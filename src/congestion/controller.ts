@@ -46,8 +46,8 @@ export interface CongestionController {
 }
 
 /**
- * The window after `idleMs` without sending, more than one timeout: halved for every timeout that passed, not below what a new
- * connection begins with.
+ * The window after `idleMs` without sending, more than one timeout: halved for every timeout that passed, not
+ * below what a new connection begins with.
  * DEVIATION (Linux does so, as RFC 2861 §3.1): RFC 5681 §4.1 goes back to the restart window at once.
  */
 export function windowAfterIdle(

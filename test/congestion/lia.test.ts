@@ -143,7 +143,7 @@ test('R5: two subflows and one ordinary flow share a bottleneck: the connection 
   assert.ok((x + y) / z > 1.7, 'uncoupled they get twice as much');
 });
 
-test('R5: whichever flow goes, the others count on', () => {
+test('RFC 6356 §3: whichever flow goes, the others count on', () => {
   for (const gone of [0, 1, 2]) {
     const coupling = new Coupling();
     const flows = [10, 20, 30].map(segments => avoiding('lia', segments));
