@@ -204,10 +204,12 @@ function persistTimeout(tcb: Tcb, now: number): void {
 function keepAliveTimeout(tcb: Tcb, now: number): void {
   const slot = Timer.KEEPALIVE;
   const idleMs = now - tcb.lastReceivedMs;
-  if (idleMs < tcb.keepAliveMs || tcb.sndUna !== tcb.sndNxt) {
+  // A sum, as the deadline is: the difference may be rounded to less than the time that was waited.
+  const dueMs = tcb.lastReceivedMs + tcb.keepAliveMs;
+  if (dueMs > now || tcb.sndUna !== tcb.sndNxt) {
     // Heard from meanwhile, or the retransmission timer is in charge.
     tcb.keepAliveSent = 0;
-    tcb.deadlines[slot] = (tcb.sndUna !== tcb.sndNxt ? now : tcb.lastReceivedMs) + tcb.keepAliveMs;
+    tcb.deadlines[slot] = tcb.sndUna !== tcb.sndNxt ? now + tcb.keepAliveMs : dueMs;
     return;
   }
   // As in Linux, with a user timeout the time counts and not the probes.

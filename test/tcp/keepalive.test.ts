@@ -27,6 +27,19 @@ test('after the idle time a probe with the number before the next', () => {
   assert.equal(probe.at - start, 10_000);
 });
 
+test('times that are rounded do not make the deadline come for ever', () => {
+  const lastMs = 15_533.341761080392;
+  assert.ok(lastMs + 20_000 - lastMs < 20_000);
+  const peer = established({ config });
+  peer.wait(lastMs - peer.now);
+  peer.now = lastMs;
+  peer.arrives({ length: 10 });
+  peer.connection.setKeepAlive(true, 20_000, lastMs);
+  peer.sent();
+  const [probe] = peer.wait(20_500).filter(p => p.seq === 0);
+  assert.equal(probe.at, lastMs + 20_000);
+});
+
 test('an answer starts the idle time again', () => {
   const peer = kept();
   peer.wait(10_000);
