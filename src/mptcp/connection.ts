@@ -90,6 +90,8 @@ export class MultipathConnection implements ByteStream {
   readonly taken: RangeSet = new RangeSet();
   /** Id of the subflow on which the byte at dataUna was repeated last, -1 for none. */
   repeatedOn = -1;
+  /** A byte that arrived without its mapping, so that only a repetition could place it; the first such. */
+  unplacedDsn: number = Infinity;
   /** Subflows (bits by id) that the current pass has found unwilling. */
   declined = 0;
   dataTimerMs: number = Infinity;

@@ -8,7 +8,7 @@ import type { MultipathConnection } from './connection.ts';
 import { mayBeHeardAsTcp, signalsVanished } from './fallback.ts';
 import { isCandid } from './plain-words.ts';
 import { maySignal } from './signals.ts';
-import { Stage } from './subflow.ts';
+import { Stage, type Subflow } from './subflow.ts';
 
 /** Most bytes put up for reinjection by one timeout: what one mapping holds. */
 const REINJECT_BYTES = 65_534;
@@ -20,6 +20,7 @@ const FIN_AFTER = 6;
 const FIN_AFTER_PLAIN = 2;
 
 import { closeSubflows } from './subflow-life.ts';
+import { roundTripMs } from './suspicion.ts';
 
 /** A DATA_ACK with the window of the segment that carried it (RFC 8684 §3.3.2, §3.3.5). */
 export function dataAcknowledged(
@@ -113,6 +114,28 @@ export function startDataTimer(connection: MultipathConnection, now: number): vo
   connection.dataTimerMs = now + Math.min(rtoMs * 2 ** doublings, connection.env.config.rtoMaxMs);
 }
 
+/**
+ * TCP has acknowledged on this subflow what the DATA_ACK beside it does not: the byte at dataUna has arrived,
+ * and unless the answer is late, its mapping has not. That is found a round trip later, not a timeout, where
+ * both ends know that the stream is no longer one run on one subflow. Before that the time in which nobody
+ * repeats anything (mptcp/unplaced) is what lets a peer go on as TCP.
+ */
+export function dataTaken(subflow: Subflow, now: number): void {
+  const { connection, lastWithoutOptions } = subflow;
+  const { dataUna, dataNxt, dataBackoff } = connection;
+  if (dataUna >= dataNxt || lastWithoutOptions || !connection.taken.contains(dataUna, dataUna + 1)) return;
+  if (isInFlight(connection)) return;
+  const isKnown = connection.wasJoined || dataUna > connection.unplacedDsn;
+  if (connection.unplacedDsn === Infinity) connection.unplacedDsn = dataUna;
+  if (!isKnown) return;
+  connection.dataTimerMs = Math.min(connection.dataTimerMs, now + roundTripMs(subflow) * 2 ** dataBackoff);
+}
+
+/** A mapping of the byte at dataUna is not acknowledged as a whole by a subflow that is not silent. */
+function isInFlight({ subflows, dataUna }: MultipathConnection): boolean {
+  return subflows.some(s => s.stage !== Stage.SUSPECT && s.sendMap.overlaps(dataUna, dataUna + 1));
+}
+
 /** RFC 8684 §3.3.6: what the subflows have acknowledged and the connection has not is sent again. */
 export function dataTimeout(connection: MultipathConnection, now: number): void {
   connection.dataTimerMs = Infinity;
@@ -120,10 +143,7 @@ export function dataTimeout(connection: MultipathConnection, now: number): void 
   if (connection.isDone || connection.plain !== null || signalsVanished(connection, now)) return;
   if (connection.dataUna < connection.dataNxt) {
     // What a silent subflow has in flight was given to another once; that copy may have been lost as well.
-    const inFlight = connection.subflows.some(
-      s => s.stage !== Stage.SUSPECT && s.sendMap.overlaps(connection.dataUna, connection.dataUna + 1),
-    );
-    if (!inFlight && !mayBeHeardAsTcp(connection))
+    if (!isInFlight(connection) && !mayBeHeardAsTcp(connection))
       connection.reinjection.add(
         connection.dataUna,
         Math.min(connection.dataNxt, connection.dataUna + REINJECT_BYTES),

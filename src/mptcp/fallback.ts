@@ -9,11 +9,12 @@ import type { MultipathConnection } from './connection.ts';
 import { payloadAltered } from './network-memory.ts';
 import type { FallbackInfo } from './observation.ts';
 import { dataAck } from './options-out.ts';
-import { mayFollow } from './plain-words.ts';
+import { mayFollow, mayHaveConcluded } from './plain-words.ts';
 import { raceWon } from './race.ts';
 import { ResetReason } from './reset-reason.ts';
 import { Stage, type Subflow } from './subflow.ts';
 import { becomePlain, drop } from './subflow-life.ts';
+import { EARLIEST_REPEAT_MS, hasUnplaceable, isSingle, mayContinue } from './unplaced.ts';
 
 /** Of RFC 8684; what counts it, by Linux's names; what a person should know to do something about it. */
 export interface FallbackCause {
@@ -93,15 +94,6 @@ export const FALLBACK_CAUSES: Readonly<Record<string, FallbackCause>> = {
  */
 const UNMAPPED_SEGMENTS = 8;
 const UNMAPPED_BYTES = 65_535;
-
-/** For so long, too. */
-const UNMAPPED_WAIT_MS = 100;
-
-/**
- * Nobody sends again at connection level so soon after sending for the first time: it is the smallest
- * retransmission timeout, Linux's and ours.
- */
-const EARLIEST_REPEAT_MS = 200;
 
 /** So many acknowledgements of data in a row without options are no accident. */
 const PLAIN_ACKS = 3;
@@ -197,43 +189,6 @@ class FallbackStream extends PlainStream {
   }
 }
 
-/**
- * True while the connection never had another subflow that could carry data, and all it sent here is
- * contiguous.
- */
-export function isSingle(subflow: Subflow): boolean {
-  const { everMultiple, subflows } = subflow.connection;
-  return subflow.initial && !everMultiple && !subflow.hasRepeated && !subflows.some(s => s.mayCarry);
-}
-
-/**
- * True when bytes arrived without a mapping although the peer writes them: it goes on as multipath, may
- * already have sent some of them twice, and nobody can tell which. They must not become part of the stream.
- */
-export function hasUnplaceable(subflow: Subflow): boolean {
-  const { staging, receiveMap } = subflow;
-  if (staging === null || !subflow.mappingSeen) return false;
-  for (let i = 0; i < staging.ranges.count; i++) {
-    for (let at = staging.ranges.start(i); at < staging.ranges.end(i); ) {
-      const m = receiveMap.find(at);
-      if (m < 0) return true;
-      at = receiveMap.end(m);
-    }
-  }
-  return false;
-}
-
-/**
- * True when the stream may go on as TCP although MPTCP has worked: nothing was ever sent elsewhere or twice,
- * by neither side, and bytes without a mapping are too young to be a repetition.
- * DEVIATION (RFC 8684 §3.7: a subflow that breaks SHOULD be reset): with one subflow that would end the
- * connection.
- */
-function mayContinue(subflow: Subflow, now: number): boolean {
-  if (!isSingle(subflow) || subflow.peerRepeated) return false;
-  return !hasUnplaceable(subflow) || now - subflow.mappedMs < EARLIEST_REPEAT_MS;
-}
-
 /** As `isSingle`, for what the peer vouches for: a join under way that never carried data does no harm. */
 function isContiguous(subflow: Subflow): boolean {
   return subflow.initial && !subflow.connection.hasSpread && !subflow.hasRepeated;
@@ -244,16 +199,8 @@ function isContiguous(subflow: Subflow): boolean {
  * would too, and the peer knows already.
  */
 function signalsMissing(subflow: Subflow, cause: string, now: number): boolean {
-  if (subflow.plainWords === null) return fallBack(subflow, { cause, seenBy: 'local', announce: true }, now);
+  if (!mayHaveConcluded(subflow)) return fallBack(subflow, { cause, seenBy: 'local', announce: true }, now);
   return fallBack(subflow, { cause: 'options-dropped', seenBy: 'peer' }, now);
-}
-
-/** A new mapping was taken on the subflow. */
-export function mappingTaken(subflow: Subflow, now: number): void {
-  subflow.unmappedSegments = subflow.unmappedBytes = 0;
-  subflow.unmappedMs = Infinity;
-  subflow.plainWords = null;
-  subflow.mappedMs = subflow.staging !== null && hasUnplaceable(subflow) ? -Infinity : now;
 }
 
 /** Continues as plain TCP on this subflow. True: the TCP connection lives on. */
@@ -292,6 +239,9 @@ export function fallBack(subflow: Subflow, options: FallbackOptions, now: number
   tcb.extension = plain;
   tcb.congestion.setMss(tcb.payloadMss);
   insertStaged(subflow);
+  // The DATA_FIN is known, and what was missing before it was staged.
+  if (connection.receiveBuffer.next === connection.rcvDataFin && !plain.isPeerFinished)
+    plain.finReceived(now);
   if (connection.dataFinDsn !== -1) tcb.shutdown();
   if (connection.isAbandoned) tcb.orphan(now);
   if (options.failDsn !== undefined || options.announce) tcb.ackPending = true;
@@ -328,10 +278,8 @@ export function mappingMissing(subflow: Subflow, ssn: number, length: number, no
     // A box that splits segments may leave the mapping to the last piece; more than one segment's worth is no
     // such box.
     subflow.unmappedBytes += length;
-    if (++subflow.unmappedSegments <= UNMAPPED_SEGMENTS && subflow.unmappedBytes <= UNMAPPED_BYTES) {
-      if (subflow.unmappedMs === Infinity && isSingle(subflow)) subflow.unmappedMs = now + UNMAPPED_WAIT_MS;
-      return true;
-    }
+    subflow.unmappedSegments++;
+    if (subflow.unmappedSegments <= UNMAPPED_SEGMENTS && subflow.unmappedBytes <= UNMAPPED_BYTES) return true;
   }
   if (isSingle(subflow) && (!subflow.mappingSeen || mayContinue(subflow, now))) {
     // RFC 8684 §3.7: at the start the sender has to learn it from "an ACK […] without a DSS option". One that

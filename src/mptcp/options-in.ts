@@ -9,7 +9,7 @@ import { mappingChecksum } from './checksum.ts';
 import { fastcloseReceived } from './close.ts';
 import type { MultipathConnection } from './connection.ts';
 import { dataAcknowledged, dataFinReceived } from './data-level.ts';
-import { dataAckMissing, failReceived, infiniteMappingReceived, mappingTaken } from './fallback.ts';
+import { dataAckMissing, failReceived, infiniteMappingReceived } from './fallback.ts';
 import { preEstablishedAcknowledged, synAckReceived, thirdAckReceived } from './handshake.ts';
 import { payloadAltered } from './network-memory.ts';
 import { optionsHeard, plainWordsHeard, synAckRepeated } from './plain-words.ts';
@@ -19,6 +19,7 @@ import { RESET_REASON_TEXT, ResetReason } from './reset-reason.ts';
 import { addAddrReceived, prioReceived, removeAddrReceived } from './signals.ts';
 import { Stage, type Subflow } from './subflow.ts';
 import { answers, recovered } from './suspicion.ts';
+import { mappingTaken } from './unplaced.ts';
 
 /** Returns false when the subflow ended, or its extension changed, and the rest of the segment is void. */
 export function processOptions(
@@ -236,7 +237,7 @@ function addMapping(subflow: Subflow, map: Mapping, segment: Segment, ssn: numbe
   subflow.receiveShift = map.dsn - map.ssn;
   if (map.dsn !== map.ssn) subflow.peerRepeated = true;
   if (!subflow.initial) connection.hasSpread = true;
-  if (result === MapResult.NEW) mappingTaken(subflow, now);
+  if (result === MapResult.NEW) mappingTaken(subflow);
   if (result === MapResult.NEW && subflow.staging !== null) {
     return placeStaged(subflow, map.ssn, end, now);
   }

@@ -17,8 +17,9 @@
 
 import { Timer, transmitAck, transmitHeadAgain } from '../tcp/index.ts';
 import { Flag, type Segment } from '../wire/index.ts';
-import { fallBack, hasUnplaceable, isSingle } from './fallback.ts';
+import { fallBack } from './fallback.ts';
 import { Stage, type Subflow } from './subflow.ts';
+import { hasUnplaceable, isSingle } from './unplaced.ts';
 
 /** What has been said without options on a subflow, and what is to be said. */
 export class PlainWords {
@@ -157,10 +158,13 @@ export function isCandid(subflow: Subflow): boolean {
  * matter: had the peer heard of it, it would not have.
  */
 export function mayFollow(subflow: Subflow): boolean {
-  const words = subflow.plainWords;
+  return mayHaveConcluded(subflow) && isContinuous(subflow);
+}
+
+export function mayHaveConcluded({ plainWords: words, dataAckSeen }: Subflow): boolean {
   // A client to whom no option has come yet believes the first answer (RFC 8684 §3.7).
-  const enough = subflow.dataAckSeen ? ENOUGH : 1;
-  return words !== null && Math.max(words.questions, words.answers) >= enough && isContinuous(subflow);
+  const enough = dataAckSeen ? ENOUGH : 1;
+  return words !== null && Math.max(words.questions, words.answers) >= enough;
 }
 
 function isContinuous(subflow: Subflow): boolean {

@@ -8,6 +8,7 @@ import { isEarly, Ready } from '../tcp/index.ts';
 import type { Segment } from '../wire/index.ts';
 import { formatAddress } from '../wire/index.ts';
 import type { MultipathConnection } from './connection.ts';
+import { dataTaken } from './data-level.ts';
 import { plainFinReceived } from './fallback.ts';
 import { handshakeAdmits, joinCompleted, synOptions } from './handshake.ts';
 import type { Key } from './keys.ts';
@@ -22,6 +23,7 @@ import { copyMapped, hasSendable } from './send.ts';
 import { SendMap } from './send-map.ts';
 import type { Staging } from './staging.ts';
 import { initialEstablished, subflowClosed, subflowFinished, subflowTimedOut } from './subflow-life.ts';
+import { acknowledging } from './unplaced.ts';
 
 /** Life of a subflow, beside the TCP states. */
 export const Stage = {
@@ -93,10 +95,9 @@ export class Subflow implements Extension, Path {
   /** In-order payload since the newest mapping that none covers. */
   unmappedSegments = 0;
   unmappedBytes = 0;
-  /** When such payload is no longer waited with; Infinity when there is none. */
+  /** When payload that none covers was first acknowledged; when it is no longer waited with. */
+  unplacedMs: number = Infinity;
   unmappedMs: number = Infinity;
-  /** When the newest mapping arrived with no unmapped bytes left beside it. */
-  mappedMs: number = -Infinity;
   dataAckSeen = false;
   /** The newest DATA_ACK that has left on it; the handshake acknowledges the first byte's place. */
   ackedDsn = 1;
@@ -239,12 +240,14 @@ export class Subflow implements Extension, Path {
     synOptions(this, segment, synAck);
   }
 
-  dataOptions(segment: Segment, ssn: number, _length: number, _now: number): void {
+  dataOptions(segment: Segment, ssn: number, _length: number, now: number): void {
+    if (this.staging !== null) acknowledging(this, now);
     if (this.plainWords?.speaking) segment.hasTimestamps = false;
     else dataOptions(this, segment, ssn);
   }
 
   ackOptions(segment: Segment, now: number): void {
+    if (this.staging !== null) acknowledging(this, now);
     if (this.plainWords?.speaking) segment.hasTimestamps = false;
     else ackOptions(this, segment, now);
   }
@@ -296,6 +299,7 @@ export class Subflow implements Extension, Path {
     this.sendMap.addTaken(ssn, this.connection.dataUna, this.connection.taken);
     this.sendMap.release(ssn);
     this.flightMs = now;
+    dataTaken(this, now);
     this.connection.releaseSent();
     // The FIN carried a DATA_ACK of everything.
     const { finSsn } = this.tcb;

@@ -64,7 +64,8 @@ function patienceMs(subflow: Subflow): number {
   return roundTripMs(subflow) + subflow.connection.env.config.suspectSlackMs;
 }
 
-function roundTripMs({ tcb: { rtt } }: Subflow): number {
+/** With its variation. */
+export function roundTripMs({ tcb: { rtt } }: Subflow): number {
   return rtt.srttMs + Math.max(4 * rtt.rttVarMs, rtt.srttMs / 2);
 }
 

@@ -365,6 +365,46 @@ test('J7c: data on a joined subflow before its third ACK does not reach the appl
   assert.equal(peer.read().length, 0);
 });
 
+test('R2: what TCP acknowledges and no DATA_ACK is repeated after 200 ms; once the peer knows, after a round trip', () => {
+  const peer = new RawPeer();
+  const flow = peer.open();
+  peer.data(flow, { bytes: bytesOf(100), dsn: 1 });
+  let dataAck = 1;
+  const acknowledge = (segment: Segment): void => {
+    peer.wait(20);
+    flow.rcvNxt += segment.payloadLength;
+    const dss = peer.mapping({ payload: new Uint8Array(0), ssn: flow.ssn, dsn: 101, length: 0, dataAck });
+    const dssFlags = DssFlag.DATA_ACK | DssFlag.DATA_ACK_64;
+    peer.put(peer.segment(flow, { ...dss, dssFlags }));
+  };
+  // RFC 8684 §3.7: what comes without a mapping sooner than any repetition lets a peer go on as TCP, until it has
+  // had one. Measured from the first time the bytes were sent; the round trip is 20 ms.
+  for (const [leastMs, mostMs] of [
+    [200, 300],
+    [40, 100],
+    [40, 100],
+  ]) {
+    peer.connection?.write(bytesOf(1_000), 0, 1_000, peer.now);
+    const sentMs = peer.now;
+    const [data] = peer.take().filter(hasData);
+    acknowledge(data);
+    const repeat = firstWithin(1_000, () => peer.wait(1).find(hasData));
+    assert.equal(repeat.dsnLo, data.dsnLo);
+    const tookMs = peer.now - sentMs;
+    assert.ok(tookMs >= leastMs && tookMs < mostMs, `${tookMs} ms`);
+    dataAck += 1_000;
+    acknowledge(repeat);
+  }
+});
+
+function firstWithin<T>(tries: number, attempt: () => T | undefined): T {
+  for (let i = 0; i < tries; i++) {
+    const found = attempt();
+    if (found !== undefined) return found;
+  }
+  assert.fail(`nothing in ${tries} tries`);
+}
+
 test('data that TCP acknowledges without options, with more in flight, is not sent again: the peer may be TCP', () => {
   const peer = new RawPeer();
   const flow = peer.open();

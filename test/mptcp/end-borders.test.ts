@@ -152,7 +152,7 @@ function vanishing(more: object = {}): any {
   const subflow = {
     ...{ initial: true, isOpen: true, stage: Stage.ACTIVE, lastWithoutOptions: true, optionsMs: 0 },
     ...{ hasRepeated: true, peerRepeated: false, staging: null, mappingSeen: true, plainWords: null },
-    ...{ dataAckSeen: true, plainAcks: 0, mappedMs: 0, resets, receiveMap: new ReceiveMap(8) },
+    ...{ dataAckSeen: true, plainAcks: 0, unplacedMs: Infinity, resets, receiveMap: new ReceiveMap(8) },
     tcb: { sndUna: 5, sndNxt: 5 },
     reset: ({ text }: { text: string }) => resets.push(text),
     ...more,
@@ -206,14 +206,14 @@ test('RFC 8684 §3.7: acknowledgements of data without DATA_ACK: when they count
   assert.equal(at(6, { dataAckSeen: true }), true, 'it worked before, and TCP cannot go on');
 });
 
-test('bytes without a mapping may be taken for the stream for 200 ms after the last mapping', () => {
+test('bytes without a mapping may be taken for the stream until 200 ms after their acknowledgement', () => {
   for (const [now, resets] of [
     [1199, 0],
     [1200, 1],
   ]) {
     const staging = new Staging(100);
     staging.insert(50, new Uint8Array(5), 0, 5);
-    const subflow = vanishing({ staging, hasRepeated: false, mappedMs: 1000, optionsMs: 500 });
+    const subflow = vanishing({ staging, hasRepeated: false, unplacedMs: 1000, optionsMs: 500 });
     subflow.connection.everMultiple = false;
     // Falling back asks for more of a connection than there is here.
     if (resets === 0) assert.throws(() => signalsVanished(subflow.connection, now), TypeError);

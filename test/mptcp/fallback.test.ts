@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FALLBACK_CAUSES } from '../../src/mptcp/index.ts';
+import { Ready } from '../../src/tcp/index.ts';
 import { DssFlag, Mp, type Segment } from '../../src/wire/index.ts';
 import {
   altered,
@@ -368,6 +369,74 @@ test('options from the server vanish under way: bytes it sends twice never becom
     assert.ok(got.length <= 51_000, `${pause} ms: ${got.length} bytes, more than were written`);
     assert.deepEqual(got, bytesOf(51_000).subarray(0, got.length), `${pause} ms`);
   }
+});
+
+test('options vanish, and a lost segment keeps the rest unacknowledged for long: the stream goes on as TCP all the same', () => {
+  for (const speaker of ['client', 'server'] as const) {
+    const world = new World();
+    world.connect();
+    world.until('accepted', () => world.server.connections.length === 1);
+    world.transfer(speaker, 50_000);
+    world.run(200);
+    world.rules.push(stripped(() => true));
+    let lost = -1;
+    let times = 0;
+    // Twice, so that a timeout passes; what follows is there meanwhile, without mappings.
+    world.rules.push(({ from, segment }) => {
+      if (from !== speaker || !hasData(segment)) return;
+      if (lost < 0) lost = segment.seq;
+      return segment.seq === lost && ++times <= 2 ? 'drop' : undefined;
+    });
+    world.transfer(speaker, 50_000);
+    assert.equal(times > 2, true);
+    world.run(500);
+    bothPlain(world);
+    world.finish();
+  }
+});
+
+test('options vanish while nobody speaks: the stream goes on as TCP all the same', () => {
+  for (const speaker of ['client', 'server'] as const) {
+    for (const length of [1000, 50_000]) {
+      const world = new World();
+      world.connect();
+      world.until('accepted', () => world.server.connections.length === 1);
+      world.transfer(speaker, 50_000);
+      world.run(5_000);
+      world.rules.push(stripped(() => true));
+      world.transfer(speaker, length);
+      world.run(500);
+      bothPlain(world);
+      world.finish();
+    }
+  }
+});
+
+test('the DATA_FIN came before the options vanished, and the data after: its end is the end of the stream', () => {
+  const world = new World();
+  world.connect();
+  world.until('accepted', () => world.server.connections.length === 1 && world.client.connection.connected);
+  world.transfer('client', 50_000);
+  // Three segments of the last flight are lost, and come without options: three acknowledgements of data have none
+  // either, the client falls back and ends with a FIN while the server still waits for the mappings.
+  const rest = bytesOf(20_000, 50_000);
+  const lost: number[] = [];
+  let sent = 0;
+  world.rules.push(({ from, segment }) => {
+    if (from !== 'client' || !hasData(segment)) return;
+    if (lost.includes(segment.seq)) return { delayMs: 10 * lost.indexOf(segment.seq) };
+    if (sent++ % 3 > 0 || lost.length === 3) return;
+    lost.push(segment.seq);
+    return 'drop';
+  });
+  world.client.send(rest, world.now, { finish: true });
+  world.run(5);
+  world.rules.push(stripped(() => true));
+  world.until('all', () => world.server.received.length === 70_000);
+  world.until('the end', () => (world.server.ready & Ready.END) !== 0);
+  assert.deepEqual(Uint8Array.from(world.server.received), bytesOf(70_000));
+  world.server.connection.shutdown(world.now);
+  world.untilGone();
 });
 
 test('first data without a mapping is acknowledged without DATA_ACK: the sender must not think that options pass', () => {

@@ -13,7 +13,7 @@ import {
   roomFreed,
   startDataTimer,
 } from '../../src/mptcp/data-level.ts';
-import { hasUnplaceable, isSingle, mappingMissing } from '../../src/mptcp/fallback.ts';
+import { mappingMissing } from '../../src/mptcp/fallback.ts';
 import { joinCrossed } from '../../src/mptcp/opening.ts';
 import { ReceiveMap } from '../../src/mptcp/receive-map.ts';
 import { hasSendable, keepForSlow, releaseSent } from '../../src/mptcp/send.ts';
@@ -21,6 +21,7 @@ import { SendMap } from '../../src/mptcp/send-map.ts';
 import { Staging } from '../../src/mptcp/staging.ts';
 import { Stage, type Subflow } from '../../src/mptcp/subflow.ts';
 import { isStuck, lonelyTimeout, thirdAckDelay } from '../../src/mptcp/subflow-life.ts';
+import { acknowledging, hasUnplaceable, isSingle, mappingTaken } from '../../src/mptcp/unplaced.ts';
 import { RangeSet, Ready } from '../../src/tcp/index.ts';
 import { ReceiveBuffer } from '../../src/tcp/receive-buffer.ts';
 import { SendBuffer } from '../../src/tcp/send-buffer.ts';
@@ -283,7 +284,8 @@ test('a slow subflow’s share is moved out of the way when it is a quarter of t
 function lone(more: object = {}): any {
   return {
     ...{ initial: true, hasRepeated: false, peerRepeated: false, mappingSeen: true, dataAckSent: true },
-    ...{ unmappedSegments: 0, unmappedBytes: 0, unmappedMs: Infinity, mappedMs: 0, staging: null },
+    ...{ unmappedSegments: 0, unmappedBytes: 0, unmappedMs: Infinity, unplacedMs: Infinity },
+    staging: null,
     ...{ tcb: { rcvNxt: 1 }, plainWords: null, receiveMap: new ReceiveMap(8) },
     connection: { everMultiple: false, subflows: [] },
     ...more,
@@ -308,10 +310,27 @@ test('payload without a mapping is waited with for 8 segments, 65,535 bytes, and
     assert.equal(resets.length, waits ? 0 : 1);
     assert.equal(subflow.unmappedMs, Infinity);
   }
-  const subflow = lone();
-  assert.equal(mappingMissing(subflow as Subflow, 1, 1, 1000), true);
-  mappingMissing(subflow as Subflow, 1, 1, 1050);
-  assert.equal(subflow.unmappedMs, 1100);
+});
+
+test('payload without a mapping is waited with for 100 ms from its acknowledgement on, when alone', () => {
+  for (const [rcvNxt, more, unplacedMs, unmappedMs] of [
+    [10, {}, Infinity, Infinity],
+    [11, {}, 1000, 1100],
+    [11, { hasRepeated: true }, 1000, Infinity],
+    [11, { mappingSeen: false }, Infinity, Infinity],
+  ] as const) {
+    const staging = new Staging(1000);
+    staging.insert(10, new Uint8Array(1), 0, 1);
+    const subflow = lone({ staging, tcb: { rcvNxt }, ...more });
+    acknowledging(subflow as Subflow, 1000);
+    acknowledging(subflow as Subflow, 1050);
+    assert.deepEqual([subflow.unplacedMs, subflow.unmappedMs], [unplacedMs, unmappedMs]);
+    mappingTaken(subflow as Subflow);
+    assert.deepEqual([subflow.unplacedMs, subflow.unmappedMs], [unplacedMs, unmappedMs], 'of other bytes');
+    subflow.receiveMap.add(10, 10, 1, -1);
+    mappingTaken(subflow as Subflow);
+    assert.deepEqual([subflow.unplacedMs, subflow.unmappedMs], [Infinity, Infinity]);
+  }
 });
 
 test('RFC 8684 §3.7: a single subflow is the first, alone for ever, and carried nothing twice', () => {

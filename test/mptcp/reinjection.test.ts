@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Flag, Mp, Segment } from '../../src/wire/index.ts';
 import {
+  altered,
   bytesOf,
   first,
   has,
@@ -342,4 +343,34 @@ test('R2: subflow-acknowledged bytes that no DATA_ACK follows are sent again', (
   world.client.send(bytesOf(500, 1000), world.now);
   world.until('bytes', () => world.server.received.length === 1500, 5000);
   assert.deepEqual(Uint8Array.from(world.server.received), bytesOf(1500));
+});
+
+test('R2: a mapping is lost where two paths are in use: its bytes are sent again a round trip later', () => {
+  const world = new World({ paths: 2, delays: [10, 10] });
+  world.establish(2);
+  world.transfer('client', 30_000);
+  const isData = (s: Segment, p: Packet): boolean => p.from === 'client' && hasData(s);
+  let lost: Packet | undefined;
+  world.rules.push(
+    altered(
+      1,
+      (s, p) => {
+        if (isData(s, p)) lost ??= p;
+        return p === lost;
+      },
+      s => {
+        s.mp = 0;
+      },
+    ),
+  );
+  world.transfer('client', 10_000);
+  const [one, repeat] = world.packets(
+    'client',
+    (s, p) => isData(s, p) && s.dsnLo === (lost as Packet).segment.dsnLo,
+  );
+  assert.equal(one, lost);
+  // Acknowledged after 20 ms; a round trip and its variation later.
+  const sinceMs = repeat.at - one.at;
+  assert.ok(sinceMs >= 40 && sinceMs < 100, `${sinceMs} ms`);
+  world.finish();
 });
