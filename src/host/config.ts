@@ -72,6 +72,7 @@ export const LINUX_CONFIG: Partial<Config> = {
   synLinearTimeouts: 4,
   lossProbeDelayMs: 200,
   firstDataAck: false,
+  removeAddrRetries: 0,
 };
 
 /** Defaults with `overrides` laid over them; unknown keys and impossible values are refused by name. */

@@ -32,6 +32,8 @@ export interface MptcpConfig extends TcpConfig {
   /** ADD_ADDR is repeated after this, doubling, until echoed (Linux: net.mptcp.add_addr_timeout). */
   addAddrTimeoutMs: number;
   addAddrRetries: number;
+  /** REMOVE_ADDR of an address that has gone is said again so often: nothing acknowledges it (Linux: 0). */
+  removeAddrRetries: number;
   /** MP_FASTCLOSE on an ACK is repeated so often before the connection is given up (RFC 8684 §3.5: 3). */
   fastcloseRetries: number;
   /** Receive mappings kept per subflow at most. */
@@ -83,6 +85,7 @@ export const MPTCP_DEFAULTS: MptcpConfig = {
   subflowTimeWaitMs: 2_000,
   addAddrTimeoutMs: 1_000,
   addAddrRetries: 5,
+  removeAddrRetries: 2,
   fastcloseRetries: 3,
   maxMappings: 8_192,
   plainSynMs: 400,

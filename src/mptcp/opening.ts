@@ -227,5 +227,6 @@ export function addSubflow(
   // RFC 8684 §3.3.7: controllers made for it are coupled.
   connection.coupling.add(tcb.congestion);
   connection.subflows.push(subflow);
+  connection.signals.inUse(options.localAddressId);
   return subflow;
 }

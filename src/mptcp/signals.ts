@@ -29,11 +29,20 @@ interface Echo {
   readonly port: number;
 }
 
+/** A REMOVE_ADDR, which nothing acknowledges. */
+interface Removal {
+  readonly id: number;
+  due: boolean;
+  /** How often it is said after this, and when next. */
+  left: number;
+  deadlineMs: number;
+}
+
 /** What one connection still has to signal. */
 export class Signals {
   private readonly announcements: Announcement[] = [];
   private readonly echoes: Echo[] = [];
-  private readonly removals: number[] = [];
+  private readonly removals: Removal[] = [];
   /** Identifiers that the peer was told, or will be. */
   private readonly told: Set<number> = new Set();
   /** Announcements that wait for their echo at a time. */
@@ -41,7 +50,7 @@ export class Signals {
 
   /** True when an ACK should be sent for the sake of a signal. */
   get pending(): boolean {
-    if (this.echoes.length > 0 || this.removals.length > 0) return true;
+    if (this.echoes.length > 0 || this.removals.some(({ due }) => due)) return true;
     return this.dueAnnouncement !== undefined;
   }
 
@@ -63,6 +72,7 @@ export class Signals {
   announce(address: { id: number; family: 4 | 6; words: Int32Array; port: number }): void {
     this.announcements.push({ ...address, due: true, tries: 0, deadlineMs: Infinity });
     this.told.add(address.id);
+    this.inUse(address.id);
   }
 
   /** How many addresses the peer was told, or will be. */
@@ -74,10 +84,21 @@ export class Signals {
     return this.told.has(id);
   }
 
-  remove(id: number): void {
-    if (!this.removals.includes(id)) this.removals.push(id);
+  /** Said at once and `retries` times more, for it goes on segments that may be lost or overtaken. */
+  remove(id: number, retries: number): void {
+    const at = this.removals.findIndex(removal => removal.id === id);
+    if (at >= 0) this.removals.splice(at, 1);
+    this.removals.push({ id, due: true, left: retries, deadlineMs: Infinity });
     const i = this.announcements.findIndex(a => a.id === id);
     if (i >= 0) this.announcements.splice(i, 1);
+  }
+
+  /** The identifier means an address of ours again: its removal is not repeated. */
+  inUse(id: number): void {
+    const at = this.removals.findIndex(removal => removal.id === id);
+    if (at < 0) return;
+    this.removals[at].left = 0;
+    if (!this.removals[at].due) this.removals.splice(at, 1);
   }
 
   echo(address: Echo): void {
@@ -92,11 +113,17 @@ export class Signals {
   nextDeadline(): number {
     let earliest = Infinity;
     for (const { deadlineMs } of this.announcements) earliest = Math.min(earliest, deadlineMs);
+    for (const { deadlineMs } of this.removals) earliest = Math.min(earliest, deadlineMs);
     return earliest;
   }
 
-  /** Announcements whose echo is overdue are due again, a limited number of times. */
+  /** Announcements whose echo is overdue are due again, a limited number of times; removals in any case. */
   expire(now: number, retries: number): void {
+    for (const removal of this.removals) {
+      if (removal.deadlineMs > now) continue;
+      removal.deadlineMs = Infinity;
+      removal.due = true;
+    }
     for (const announcement of [...this.announcements]) {
       if (announcement.deadlineMs > now) continue;
       announcement.deadlineMs = Infinity;
@@ -110,7 +137,7 @@ export class Signals {
   }
 
   /** Puts one signal on a segment: there is room, but for an address, which goes alone. */
-  put(connection: MultipathConnection, segment: Segment, now: number): void {
+  put({ connection, tcb }: Subflow, segment: Segment, now: number): void {
     const echo = this.echoes[0];
     if (echo !== undefined) {
       putAddress(segment, echo, true);
@@ -131,12 +158,17 @@ export class Signals {
       connection.env.counters.AddAddrTx++;
       return;
     }
-    if (this.removals.length > 0) {
-      const ids = this.removals.splice(0, MOST_REMOVED);
-      segment.mp |= Mp.REMOVE_ADDR;
-      segment.removeCount = ids.length;
-      segment.removeIds.set(ids);
-      connection.env.counters.RmAddrTx += segment.removeCount;
+    const removals = this.removals.filter(({ due }) => due).slice(0, MOST_REMOVED);
+    if (removals.length === 0) return;
+    segment.mp |= Mp.REMOVE_ADDR;
+    segment.removeCount = removals.length;
+    segment.removeIds.set(removals.map(({ id }) => id));
+    connection.env.counters.RmAddrTx += removals.length;
+    for (const removal of removals) {
+      removal.due = false;
+      if (removal.left === 0) this.removals.splice(this.removals.indexOf(removal), 1);
+      else removal.deadlineMs = now + tcb.rtt.rtoMs;
+      removal.left--;
     }
   }
 }
@@ -173,7 +205,7 @@ export function addSignal(subflow: Subflow, segment: Segment, isRepeat: boolean,
   // What a silent path takes along may be lost.
   if (subflow.stage === Stage.SUSPECT && hasAlternative(subflow)) return;
   const mayTakeAddress = isRepeat && (segment.mp & Mp.PRIO) === 0;
-  if (mayTakeAddress || !connection.signals.addressNext) connection.signals.put(connection, segment, now);
+  if (mayTakeAddress || !connection.signals.addressNext) connection.signals.put(subflow, segment, now);
 }
 
 /** RFC 8684 §3.3.8: the peer's wish for data sent to it on this subflow. */

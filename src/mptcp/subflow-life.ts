@@ -414,6 +414,7 @@ export function interfaceGone(
   }
   if (connection.plain !== null || connection.isDone) return;
   // RFC 8684 §3.4.2: "the affected host SHOULD announce this situation", "even if an address is not in use".
-  for (const id of ids)
-    if (used.has(id) || connection.signals.wasAnnounced(id)) connection.signals.remove(id);
+  const { signals } = connection;
+  const { removeAddrRetries } = connection.env.config;
+  for (const id of ids) if (used.has(id) || signals.wasAnnounced(id)) signals.remove(id, removeAddrRetries);
 }

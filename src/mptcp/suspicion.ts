@@ -140,7 +140,7 @@ function tellPeer(subflow: Subflow, now: number): void {
   // longer".
   // DEVIATION: our end of the subflow is not reset with it. A peer that asks before it removes (§3.4.2) may
   // find it alive; one that does not ask answers our next probe with a reset.
-  connection.signals.remove(subflow.localAddressId);
+  connection.signals.remove(subflow.localAddressId, 0);
   subflow.tellsLeft--;
   subflow.tellMs = subflow.tellsLeft > 0 ? now + suspectProbeMs : Infinity;
 }

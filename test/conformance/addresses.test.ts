@@ -358,8 +358,9 @@ test('A6a, X1a: an announced address has the identifier of its announcement in i
   world.run(500);
   const removed = world
     .packets('server', s => has(s, Mp.REMOVE_ADDR))
-    .flatMap(({ segment: s }) => [...s.removeIds.subarray(0, s.removeCount)]);
-  assert.deepEqual(removed, [announced.segment.addAddrId]);
+    .map(({ segment: s }) => [...s.removeIds.subarray(0, s.removeCount)]);
+  assert.ok(removed.length > 0);
+  for (const ids of removed) assert.deepEqual(ids, [announced.segment.addAddrId]);
 });
 
 test('S1a: the resets of subflows have their MP_TCPRST', () => {

@@ -313,7 +313,7 @@ test('RFC 8684 §3.4: an echo first, then addresses two at a time, then removals
   const address = (id: number) => ({ id, family: 4 as const, words: words(`10.0.0.${id}`), port: 0 });
   const next = (now: number): string => {
     const segment = new Segment();
-    signals.put(connection, segment, now);
+    signals.put({ connection, tcb: { rtt: { rtoMs: 200 } } } as Subflow, segment, now);
     if ((segment.mp & Mp.ADD_ADDR) !== 0)
       return `${segment.addAddrEcho ? 'echo' : 'add'} ${segment.addAddrId}`;
     const ids = Array.from(segment.removeIds.subarray(0, segment.removeCount));
@@ -325,8 +325,8 @@ test('RFC 8684 §3.4: an echo first, then addresses two at a time, then removals
   assert.deepEqual([next(0), next(0), next(500)], ['echo 9', 'add 1', 'add 2']);
   assert.deepEqual([signals.pending, next(500)], [false, 'nothing']);
   for (let id = 10; id < 19; id++) {
-    signals.remove(id);
-    signals.remove(id);
+    signals.remove(id, 0);
+    signals.remove(id, 0);
   }
   assert.deepEqual([signals.pending, signals.addressNext], [true, false]);
   assert.equal(next(500), 'remove 10,11,12,13,14,15,16,17');
@@ -350,9 +350,25 @@ test('RFC 8684 §3.4: an echo first, then addresses two at a time, then removals
   assert.deepEqual([next(at), signals.nextDeadline()], ['nothing', Infinity]);
   // Removed before it was echoed: it is not announced any more.
   signals.announce(address(4));
-  signals.remove(4);
+  signals.remove(4, 0);
   assert.deepEqual([next(at), next(at)], ['remove 4', 'nothing']);
   assert.deepEqual([signals.wasAnnounced(4), signals.wasAnnounced(5)], [true, false]);
+  // Nothing acknowledges a removal: it is said again, each time after the retransmission timeout.
+  signals.remove(7, 1);
+  assert.deepEqual([next(at), next(at), signals.nextDeadline()], ['remove 7', 'nothing', at + 200]);
+  signals.expire(at + 199, 2);
+  assert.equal(signals.pending, false);
+  signals.expire(at + 200, 2);
+  assert.deepEqual([signals.pending, next(at + 200), signals.nextDeadline()], [true, 'remove 7', Infinity]);
+  // Not of an identifier that means an address again, said before or not.
+  signals.remove(7, 1);
+  assert.equal(next(at), 'remove 7');
+  signals.inUse(7);
+  assert.deepEqual([next(at), signals.nextDeadline()], ['nothing', Infinity]);
+  signals.remove(8, 1);
+  signals.inUse(8);
+  signals.inUse(9);
+  assert.deepEqual([next(at), next(at), signals.nextDeadline()], ['remove 8', 'nothing', Infinity]);
   // A flood of addresses is echoed up to eight at a time.
   for (let id = 20; id < 30; id++) signals.echo(address(id));
   const echoes = Array.from({ length: 10 }, () => next(at));

@@ -39,10 +39,13 @@ function routes(world: World): string[] {
 
 const announced = (world: World, from: Side): number[] =>
   world.packets(from, isAddAddr).map(({ segment }: Packet) => segment.addAddrId);
-const removed = (world: World, from: Side): number[] =>
-  world
+/** Each identifier once, however often it was said. */
+const removed = (world: World, from: Side): number[] => {
+  const ids = world
     .packets(from, s => has(s, Mp.REMOVE_ADDR))
     .flatMap(({ segment }) => Array.from(segment.removeIds.subarray(0, segment.removeCount)));
+  return [...new Set(ids)];
+};
 
 test('an endpoint for subflows is used once, however often the table changes', () => {
   const { world, near } = worldOf();

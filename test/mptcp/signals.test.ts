@@ -229,6 +229,24 @@ test('X3: REMOVE_ADDR of unknown addresses is ignored silently', () => {
   world.finish();
 });
 
+test('REMOVE_ADDR of an address that has gone is said three times, and one of them is enough', () => {
+  const world = new World({ paths: 2 });
+  world.establish(2);
+  world.rules.push(first(2, s => has(s, Mp.REMOVE_ADDR)));
+  world.client.host.removeInterface(world.pathInterface(0), world.now);
+  world.settle();
+  world.run(3000);
+  const removals = world.packets('client', s => has(s, Mp.REMOVE_ADDR));
+  assert.deepEqual(
+    removals.map(({ segment }) => Array.from(segment.removeIds.subarray(0, segment.removeCount))),
+    [[0], [0], [0]],
+  );
+  assert.ok(removals[1].at - removals[0].at >= 200, 'a retransmission timeout apart');
+  assert.equal(world.active('server'), 1);
+  world.transfer('client', 1000);
+  world.finish();
+});
+
 test('REMOVE_ADDR lost is not the end: the peer finds the dead path itself', () => {
   const world = new World({ paths: 2 });
   world.establish(2);

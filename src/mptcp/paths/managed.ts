@@ -62,7 +62,8 @@ export class Managed {
     );
     const ids = new Set(used.map(({ localAddressId }) => localAddressId));
     if (announced) ids.add(entry.id);
-    for (const id of ids) connection.signals.remove(id);
+    const { removeAddrRetries } = connection.env.config;
+    for (const id of ids) connection.signals.remove(id, removeAddrRetries);
     if (entry.port === 0 && networkInterface !== null) connection.paths.removeInterface(networkInterface.id);
     for (const subflow of used) closeSubflow(connection, subflow, now);
     connection.owner.wake();
