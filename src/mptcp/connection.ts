@@ -22,9 +22,9 @@ import {
   State,
   sendSpace,
 } from '../tcp/index.ts';
-import { abandon, abortConnection, type Fastclose, fastcloseTimeout } from './close.ts';
+import { abortConnection, type Fastclose, fastcloseTimeout } from './close.ts';
 import type { MptcpConfig } from './config.ts';
-import { dataTimeout, startOrphanTimer } from './data-level.ts';
+import { dataTimeout, orphanTimeout, startOrphanTimer } from './data-level.ts';
 import { DataSequence } from './data-sequence.ts';
 import { Expectation } from './expectation.ts';
 import { type Key, keyFrom } from './keys.ts';
@@ -77,7 +77,7 @@ export class MultipathConnection implements ByteStream {
   /** Where the data sequence begins: behind what left with the SYN. */
   firstDsn = 1;
   /** Right edge of the peer's window (exclusive). */
-  sndRight = 1;
+  sndRight: number = this.dataUna;
   /** dsn of our DATA_FIN, -1 until the application has finished. */
   dataFinDsn = -1;
   dataFinWasSent = false;
@@ -292,12 +292,7 @@ export class MultipathConnection implements ByteStream {
     this.signals.expire(now, this.env.config.addAddrRetries);
     this.paths.run(now);
     if (this.lonelyMs <= now) lonelyTimeout(this, now);
-    // What was written before the application let go may still be on its way.
-    if (this.orphanMs <= now) this.orphanMs = this.dataProgressMs + this.env.config.dataTimeoutMs;
-    if (this.orphanMs <= now) {
-      this.orphanMs = Infinity;
-      abandon(this, now);
-    }
+    if (this.orphanMs <= now) orphanTimeout(this, now);
     if (this.timeWaitMs <= now) this.leaveTimeWait();
   }
 
@@ -333,7 +328,7 @@ export class MultipathConnection implements ByteStream {
   // Paths.
 
   addPath(path: PathOptions, now: number): void {
-    if (this.plain === null && !this.isDone) this.paths.addPath(path, now);
+    this.paths.addPath(path, now);
   }
 
   setBackup(subflowId: number, backup: boolean, _now: number): void {
@@ -444,7 +439,7 @@ export class MultipathConnection implements ByteStream {
     for (let i = 0; i < map.count; i++) {
       const start = Math.max(map.dsn(i), this.dataUna);
       const end = map.dsn(i) + map.length(i);
-      if (end > start) this.reinjection.add(start, end);
+      this.reinjection.add(start, end);
     }
   }
 

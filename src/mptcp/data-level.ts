@@ -3,12 +3,12 @@
 // receive. After: send.
 
 import { Ready } from '../tcp/index.ts';
-import { abortConnection } from './close.ts';
+import { abandon, abortConnection } from './close.ts';
 import type { MultipathConnection } from './connection.ts';
 import { mayBeHeardAsTcp, signalsVanished } from './fallback.ts';
 import { isCandid } from './plain-words.ts';
 import { maySignal } from './signals.ts';
-import { Stage, type Subflow } from './subflow.ts';
+import { Owed, Stage, type Subflow } from './subflow.ts';
 
 /** Most bytes put up for reinjection by one timeout: what one mapping holds. */
 const REINJECT_BYTES = 65_534;
@@ -34,7 +34,7 @@ export function dataAcknowledged(
   // Acknowledgements of what was never sent are ignored, as Linux does; NaN fails the comparison too.
   if (!(dataAck <= highest)) return;
   connection.confirm(now);
-  if (dataAck + windowBytes > connection.sndRight) connection.sndRight = dataAck + windowBytes;
+  connection.sndRight = Math.max(connection.sndRight, dataAck + windowBytes);
   if (dataAck <= connection.dataUna) return;
   connection.dataUna = dataAck;
   connection.repeatedOn = -1;
@@ -140,7 +140,7 @@ function isInFlight({ subflows, dataUna }: MultipathConnection): boolean {
 export function dataTimeout(connection: MultipathConnection, now: number): void {
   connection.dataTimerMs = Infinity;
   connection.dataBackoff = Math.min(connection.dataBackoff + 1, 8);
-  if (connection.isDone || connection.plain !== null || signalsVanished(connection, now)) return;
+  if (connection.isDone || signalsVanished(connection, now)) return;
   if (connection.dataUna < connection.dataNxt) {
     // What a silent subflow has in flight was given to another once; that copy may have been lost as well.
     if (!isInFlight(connection) && !mayBeHeardAsTcp(connection))
@@ -184,13 +184,22 @@ export function startOrphanTimer(connection: MultipathConnection, now: number): 
   if (!connection.isDone) connection.orphanMs = now + connection.env.config.dataTimeoutMs;
 }
 
+/** The application has let go, and its peer does not end. */
+export function orphanTimeout(connection: MultipathConnection, now: number): void {
+  // What was written before may still be on its way.
+  connection.orphanMs = connection.dataProgressMs + connection.env.config.dataTimeoutMs;
+  if (connection.orphanMs > now) return;
+  connection.orphanMs = Infinity;
+  abandon(connection, now);
+}
+
 /** Before acknowledgements leave: signals and the DATA_FIN ask for one. */
 export function prepareAcks(connection: MultipathConnection, _now: number): void {
   if (!connection.maySend) return;
   // A priority is told on the subflow it is about; data that left there meanwhile took its acknowledgement
   // along.
   for (const subflow of connection.subflows) {
-    if (subflow.acksOwed > 0) subflow.tcb.ackPending = true;
+    if (subflow.acksOwed !== Owed.NOTHING) subflow.tcb.ackPending = true;
     if (subflow.prioPending && subflow.isOpen && connection.confirmed && !connection.dataFinDue) {
       subflow.tcb.ackPending = true;
     }

@@ -38,9 +38,7 @@ export class DataSequence {
 
   /** Offset of a 64-bit number; NaN when it is out of all proportion. */
   from64(hi: number, lo: number): number {
-    let high = (hi - this.hi) >>> 0;
-    if (high >= WORD / 2) high -= WORD;
-    const dsn = high * WORD + (lo - this.lo) + this.outside;
+    const dsn = ((hi - this.hi) | 0) * WORD + (lo - this.lo) + this.outside;
     return dsn > -REACH && dsn < REACH ? dsn : Number.NaN;
   }
 

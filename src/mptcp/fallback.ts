@@ -153,7 +153,7 @@ class FallbackStream extends PlainStream {
       this.tcb.congestion.setMss(this.tcb.payloadMss);
     }
     const sequence = this.connection.localSequence;
-    const dsn = this.infiniteSsn + this.sendShift;
+    const dsn = this.infiniteSsn;
     dataAck(this.subflow, segment);
     // RFC 8684 §3.3.1: length 0 is the infinite mapping, its checksum is 0.
     segment.dssFlags |= DssFlag.MAP | DssFlag.DSN_64;
@@ -222,13 +222,12 @@ export function fallBack(subflow: Subflow, options: FallbackOptions, now: number
   }
   connection.env.counters[FALLBACK_CAUSES[options.cause].counter]++;
   raceWon(connection, subflow, now);
-  const map = subflow.sendMap;
-  const sendShift = map.count > 0 ? map.dsn(0) - map.ssn(0) : connection.dataNxt - dataEnd(subflow);
   const plain = new FallbackStream({
     owner: connection.owner,
     sendBuffer: connection.sendBuffer,
     receiveBuffer: connection.receiveBuffer,
-    sendShift,
+    // All was sent here once, so the numbers of both spaces are the same.
+    sendShift: 0,
     receiveShift: subflow.receiveShift,
     subflow,
     announce: options.announce ?? false,
@@ -244,16 +243,11 @@ export function fallBack(subflow: Subflow, options: FallbackOptions, now: number
     plain.finReceived(now);
   if (connection.dataFinDsn !== -1) tcb.shutdown();
   if (connection.isAbandoned) tcb.orphan(now);
-  if (options.failDsn !== undefined || options.announce) tcb.ackPending = true;
+  if (options.announce) tcb.ackPending = true;
   becomePlain(connection, plain, subflow, { cause: options.cause, seenBy: options.seenBy }, now);
   // RFC 8684 §3.7: from here on "only use subflow ACKs to clear its send buffer".
   plain.acknowledged(tcb.sndUna, now);
   return true;
-}
-
-/** ssn behind the last data byte sent. */
-function dataEnd(subflow: Subflow): number {
-  return subflow.tcb.finSsn !== -1 ? subflow.tcb.finSsn : subflow.tcb.sndNxt;
 }
 
 /** What waited for a mapping is the stream itself from now on. */
@@ -284,7 +278,7 @@ export function mappingMissing(subflow: Subflow, ssn: number, length: number, no
   if (isSingle(subflow) && (!subflow.mappingSeen || mayContinue(subflow, now))) {
     // RFC 8684 §3.7: at the start the sender has to learn it from "an ACK […] without a DSS option". One that
     // has seen a DATA_ACK does not: it is told.
-    if (subflow.mappingSeen || subflow.dataAckSent) signalsMissing(subflow, 'data-without-mapping', now);
+    if (subflow.dataAckSent) signalsMissing(subflow, 'data-without-mapping', now);
     else fallBack(subflow, { cause: 'data-without-mapping', seenBy: 'local' }, now);
   } else {
     // RFC 8684 §3.7: "the subflow SHOULD be treated as broken and closed with a RST"
@@ -299,7 +293,7 @@ export function mappingMissing(subflow: Subflow, ssn: number, length: number, no
 /** The mapping of in-order payload has not come. False: the connection fell back. */
 export function unmappedTimeout(subflow: Subflow, now: number): boolean {
   subflow.unmappedMs = Infinity;
-  if (!hasUnplaceable(subflow) || !mayContinue(subflow, now)) return true;
+  if (!mayContinue(subflow, now)) return true;
   signalsMissing(subflow, 'data-without-mapping', now);
   return false;
 }
@@ -424,9 +418,13 @@ export function infiniteMappingReceived(subflow: Subflow, segment: Segment, now:
     subflow.reset({ reason: ResetReason.MPTCP, text: 'an infinite mapping with several subflows' }, now);
     return false;
   }
-  const dsn = connection.remoteSequence.from64(segment.dsnHi, segment.dsnLo);
+  const sequence = connection.remoteSequence;
+  const wide = (segment.dssFlags & DssFlag.DSN_64) !== 0;
+  const dsn = wide
+    ? sequence.from64(segment.dsnHi, segment.dsnLo)
+    : sequence.from32(segment.dsnLo, connection.receiveBuffer.next);
   const near = subflow.tcb.rcvNxt;
   const ssn = near + ((segment.ssn + subflow.earlyIn - near) | 0);
-  if ((segment.dssFlags & DssFlag.DSN_64) !== 0 && !Number.isNaN(dsn)) subflow.receiveShift = dsn - ssn;
+  if (!Number.isNaN(dsn)) subflow.receiveShift = dsn - ssn;
   return fallBack(subflow, { cause: 'infinite-mapping', seenBy: 'peer' }, now);
 }

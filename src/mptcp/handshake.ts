@@ -4,7 +4,6 @@
 
 import { Timer } from '../tcp/index.ts';
 import { CapableFlag, Mp, type Segment } from '../wire/index.ts';
-import { SYN_ALWAYS_CAPABLE } from './config.ts';
 import type { MultipathConnection } from './connection.ts';
 import { fallBack } from './fallback.ts';
 import { joinHmac, keyFrom, sameBytes } from './keys.ts';
@@ -72,7 +71,7 @@ export function synOptions(subflow: Subflow, segment: Segment, synAck: boolean):
 function giveUpCapable(subflow: Subflow): void {
   const { env } = subflow.connection;
   const limit = env.config.synRetransBeforeFallback;
-  if (!subflow.initial || subflow.plainCause !== null || limit >= SYN_ALWAYS_CAPABLE) return;
+  if (!subflow.initial || subflow.plainCause !== null) return;
   if (subflow.tcb.synTransmissions <= limit) return;
   subflow.plainCause = 'syn-unanswered';
   env.counters.MPCapableSYNTXDrop++;
@@ -89,7 +88,6 @@ function capableAnswered(subflow: Subflow, segment: Segment, now: number): boole
   const counters = connection.env.counters;
   if (subflow.plainCause !== null) return plainAnswered(subflow, subflow.plainCause, now);
   const valid =
-    (segment.mp & Mp.CAPABLE) !== 0 &&
     segment.capableLength === 12 &&
     segment.capableVersion === VERSION &&
     // RFC 8684 §3.1: "The responder responds with only 1 bit set"
@@ -136,8 +134,7 @@ function capableConfirmed(subflow: Subflow, segment: Segment, now: number): bool
   const connection = subflow.connection;
   const counters = connection.env.counters;
   const local = connection.localKey;
-  const present = (segment.mp & Mp.CAPABLE) !== 0 && segment.capableLength >= 20;
-  if (!present || segment.capableVersion !== VERSION || !validFlags(segment.capableFlags)) {
+  if (segment.capableLength < 20 || segment.capableVersion !== VERSION || !validFlags(segment.capableFlags)) {
     // RFC 8684 §3.1: "If the third packet (the ACK) does not contain the MP_CAPABLE option, then the session
     // MUST fall back to operating as a regular, single-path TCP session."
     return fallBack(subflow, { cause: 'ack-without-option', seenBy: 'local' }, now);
@@ -147,13 +144,12 @@ function capableConfirmed(subflow: Subflow, segment: Segment, now: number): bool
   }
   counters.MPCapableACKRX++;
   connection.checksum = connection.checksum || (segment.capableFlags & CapableFlag.CHECKSUM) !== 0;
-  connection.remoteDeniesJoin = (segment.capableFlags & CapableFlag.NO_JOIN_TO_SOURCE) !== 0;
   connection.setRemoteKey(keyFrom(connection.env.entropy, segment.senderKeyHi, segment.senderKeyLo));
   connection.openWindow(1, segment.window << subflow.tcb.sndScale);
   connection.managed?.work(now);
   // A client may join only once it has seen a DSS: where neither side has data yet, an acknowledgement is
   // one.
-  if (segment.payloadLength === 0 && (connection.env.config.firstDataAck || subflow.tcb.rcvNxt > 1)) {
+  if (segment.payloadLength === 0 && (connection.env.config.firstDataAck || subflow.earlyIn > 0)) {
     subflow.tcb.deadlines[Timer.DELAYED_ACK] = now + connection.env.config.delayedAckMs;
   }
   return true;
@@ -162,7 +158,7 @@ function capableConfirmed(subflow: Subflow, segment: Segment, now: number): bool
 function joinAnswered(subflow: Subflow, join: JoinState, segment: Segment, now: number): boolean {
   const connection = subflow.connection;
   const { remoteKey } = join;
-  if ((segment.mp & Mp.JOIN) === 0 || segment.joinLength !== 16) {
+  if (segment.joinLength !== 16) {
     // RFC 8684 §3.2: "If the SYN/ACK as received at Host A does not have an MP_JOIN option, Host A MUST close
     // the subflow with a TCP RST."
     subflow.reset({ reason: ResetReason.MPTCP, text: 'the SYN/ACK carried no MP_JOIN' }, now);
@@ -201,8 +197,7 @@ function joinConfirmed(subflow: Subflow, join: JoinState, segment: Segment, now:
     { sender: join.remoteKey, receiver: connection.localKey },
     { sender: join.remoteNonce, receiver: join.localNonce },
   );
-  const present = (segment.mp & Mp.JOIN) !== 0 && segment.joinLength === 24;
-  if (!present || !sameBytes(expected, segment.joinHmac, 20)) {
+  if (segment.joinLength !== 24 || !sameBytes(expected, segment.joinHmac, 20)) {
     // RFC 8684 §3.2: "If Host B does not receive the expected HMAC or the MP_JOIN option is missing from the
     // ACK, it MUST close the subflow with a TCP RST."
     connection.env.counters.MPJoinAckHMacFailure++;

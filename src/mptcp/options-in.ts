@@ -155,7 +155,7 @@ function mapping(subflow: Subflow, segment: Segment, ssn: number, now: number): 
   const connection = subflow.connection;
   const flags = segment.dssFlags;
   if (segment.dataLength === 0) return infiniteMappingReceived(subflow, segment, now);
-  if (provesKeys(subflow, segment)) connection.confirm(now);
+  if (provesKeys(subflow)) connection.confirm(now);
   subflow.mappingSeen = true;
   // RFC 8684 §3.3: a checksum where none was negotiated, or none where one was: the receiver MUST close the
   // subflow.
@@ -189,11 +189,10 @@ function mapping(subflow: Subflow, segment: Segment, ssn: number, now: number): 
 
 /**
  * Does a mapping show that the peer has our keys? That of a listener which sends early does not (RFC 8684
- * §B.3, Figure 19), unless it acknowledges data.
+ * §B.3, Figure 19); its DATA_ACK does.
  */
-function provesKeys(subflow: Subflow, segment: Segment): boolean {
-  if (!subflow.connection.client || subflow.tcb.fastOpenClient === null) return true;
-  return (segment.mp & Mp.DSS) !== 0 && (segment.dssFlags & DssFlag.DATA_ACK) !== 0;
+function provesKeys({ connection, tcb }: Subflow): boolean {
+  return !connection.client || tcb.fastOpenClient === null;
 }
 
 /** A DATA_FIN without data: with checksums, one over the pseudo-header alone (RFC 8684 §3.3.3). */
@@ -212,7 +211,7 @@ interface Mapping {
 
 function addMapping(subflow: Subflow, map: Mapping, segment: Segment, ssn: number, now: number): boolean {
   const connection = subflow.connection;
-  if (provesKeys(subflow, segment)) connection.confirm(now);
+  if (provesKeys(subflow)) connection.confirm(now);
   const end = map.ssn + map.length;
   if (end <= subflow.tcb.rcvNxt) return true;
   // RFC 8684 §3.3.1: it "MUST apply to some or all of the subflow sequence space in the TCP segment that

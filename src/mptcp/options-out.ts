@@ -10,7 +10,7 @@ import type { MultipathConnection } from './connection.ts';
 import { dataFinSent } from './data-level.ts';
 import { capableFlags } from './handshake.ts';
 import { addSignal, maySignal } from './signals.ts';
-import { Stage, type Subflow } from './subflow.ts';
+import { Owed, Stage, type Subflow } from './subflow.ts';
 
 /** Options of a segment whose payload begins at `ssn`: its mapping, always the same one. */
 export function dataOptions(subflow: Subflow, segment: Segment, ssn: number): void {
@@ -48,7 +48,7 @@ export function ackOptions(subflow: Subflow, segment: Segment, now: number): voi
     fastcloseKey(subflow, segment);
     return;
   }
-  if (subflow.initial && connection.keysDue && subflow.acksOwed !== 1) {
+  if (subflow.initial && connection.keysDue && subflow.acksOwed !== Owed.DATA_ACK) {
     capableKeys(subflow, segment, 20);
     connection.keysSent = true;
     keysRepeated(subflow, now);
@@ -123,7 +123,7 @@ export function dataAck(subflow: Subflow, segment: Segment): void {
   // Before the third ACK the peer's key, and so its numbers, are unknown.
   if (connection.remoteKey === null) return;
   subflow.dataAckSent = true;
-  subflow.acksOwed = 0;
+  subflow.acksOwed = Owed.NOTHING;
   segment.dssFlags = DssFlag.DATA_ACK;
   const dsn = connection.dataAckDsn;
   subflow.ackedDsn = dsn;
@@ -152,7 +152,7 @@ function capableKeys(subflow: Subflow, segment: Segment, length: number): void {
  * a while; the keys go once more before it, for without them it would be the end of Multipath TCP.
  */
 function keysRepeated(subflow: Subflow, now: number): void {
-  if (subflow.acksOwed === 2) subflow.acksOwed = 1;
+  if (subflow.acksOwed === Owed.KEYS) subflow.acksOwed = Owed.DATA_ACK;
   else if (subflow.earlyOut > 0) subflow.acksOwedMs = now + subflow.connection.env.config.delayedAckMs;
 }
 

@@ -45,7 +45,7 @@ export class ReceiveMap {
   }
 
   isPlaced(i: number): boolean {
-    return this.placed[i] !== 0;
+    return this.placed[i] === 1;
   }
 
   /** All bytes of mapping i were verified and handed over: further copies of them are no news. */
@@ -57,9 +57,7 @@ export class ReceiveMap {
   add(ssn: number, dsn: number, length: number, checksum: number): MapResult {
     const i = this.firstEndingAfter(ssn);
     if (i < this.count && this.ssns[i] < ssn + length) {
-      const same = this.ssns[i] === ssn && this.dsns[i] === dsn && this.lengths[i] === length;
-      if (same && this.checksums[i] === checksum) return MapResult.KNOWN;
-      // Part of a mapping that says the same (a middlebox split the option's segment) is no conflict.
+      // The same, or part of a mapping that says the same (a middlebox split the option's segment).
       const inside = this.ssns[i] <= ssn && this.end(i) >= ssn + length;
       return inside && this.dsns[i] - this.ssns[i] === dsn - ssn ? MapResult.KNOWN : MapResult.CONFLICT;
     }

@@ -48,7 +48,7 @@ export class SendMap {
 
   /** The mapping ends with the DATA_FIN. */
   hasFin(i: number): boolean {
-    return this.fins[(this.head + i) & this.mask] !== 0;
+    return this.fins[(this.head + i) & this.mask] === 1;
   }
 
   keptBytes(i: number): Uint8Array | null {
@@ -92,7 +92,7 @@ export class SendMap {
     for (let i = 0; i < this.count && this.ssn(i) < ssn; i++) {
       const dsn = this.dsn(i);
       const end = dsn + Math.min(this.length(i), ssn - this.ssn(i));
-      if (end > dataUna) taken.add(Math.max(dsn, dataUna), end);
+      taken.add(Math.max(dsn, dataUna), end);
     }
   }
 
@@ -103,7 +103,7 @@ export class SendMap {
       this.head = (this.head + 1) & this.mask;
       this.count--;
       if (this.count === 0) this.stepsBack = 0;
-      else if (this.steps[this.head] !== 0) {
+      else if (this.steps[this.head] === 1) {
         this.steps[this.head] = 0;
         this.stepsBack--;
       }

@@ -76,7 +76,8 @@ function setsOut({ tcb, initial }: Subflow): boolean {
 function transmitLingering(subflow: Subflow, out: Uint8Array, offset: number, now: number): number {
   let written = transmitControl(subflow.tcb, out, offset, now);
   if (written === 0) written = transmitAck(subflow.tcb, out, offset, now);
-  return written > 0 ? written : transmitAnswer(subflow, out, offset, now);
+  if (written === 0) written = transmitAnswer(subflow, out, offset, now);
+  return written;
 }
 
 /** True when the connection has bytes that its window admits. */

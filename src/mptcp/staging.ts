@@ -39,9 +39,7 @@ export class Staging {
   }
 
   private grow(needed: number): void {
-    let capacity = this.ring.length;
-    while (capacity < needed) capacity *= 2;
-    const larger = new Uint8Array(capacity);
+    const larger = new Uint8Array(2 ** Math.ceil(Math.log2(needed)));
     for (let i = 0; i < this.ranges.count; i++) {
       moveRing(this.ring, larger, this.ranges.start(i), this.ranges.end(i) - this.ranges.start(i));
     }

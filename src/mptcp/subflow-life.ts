@@ -17,7 +17,7 @@ import { passesForEnd, unmappedTimeout } from './fallback.ts';
 import type { FallbackInfo } from './observation.ts';
 import { raceWon } from './race.ts';
 import { ResetReason } from './reset-reason.ts';
-import { Stage, type Subflow } from './subflow.ts';
+import { Owed, Stage, type Subflow } from './subflow.ts';
 import { probeSuspected, silence, suspect } from './suspicion.ts';
 
 /** An open subflow that nobody has reset for so long is there to stay. */
@@ -37,7 +37,7 @@ export function initialEstablished(connection: MultipathConnection, subflow: Sub
 
 /** MPCurrEstab: connections that are established, as Multipath TCP, and have not finished. */
 export function countEstablished(connection: MultipathConnection, on: boolean): void {
-  if (connection.isCounted === on || (on && connection.isDone)) return;
+  if (connection.isCounted === on) return;
   connection.isCounted = on;
   connection.env.counters.MPCurrEstab += on ? 1 : -1;
 }
@@ -222,8 +222,8 @@ export function replaced(subflow: Subflow, now: number): void {
 }
 
 /** The path of a join whose SYN was not answered has shown life: the SYN leaves again now. */
-export function hastenJoin({ stage, tcb }: Subflow, now: number): void {
-  if (stage === Stage.CONNECTING && tcb.state === State.SYN_SENT) tcb.deadlines[Timer.RETRANSMIT] = now;
+export function hastenJoin({ tcb }: Subflow, now: number): void {
+  if (tcb.state === State.SYN_SENT) tcb.deadlines[Timer.RETRANSMIT] = now;
 }
 
 /** RFC 8684 §3.4.2: ask before removing; meanwhile its bytes go elsewhere. */
@@ -303,7 +303,7 @@ export function expireSubflow(connection: MultipathConnection, subflow: Subflow,
   }
   if (subflow.acksOwedMs <= now) {
     subflow.acksOwedMs = Infinity;
-    if (!subflow.dataAckSent) subflow.acksOwed = 2;
+    if (!subflow.dataAckSent) subflow.acksOwed = Owed.KEYS;
   }
   if (subflow.unmappedMs <= now && !unmappedTimeout(subflow, now)) return;
   if (hasOwnKeepAlive(connection)) subflow.tcb.keepAliveProbes = keepAliveProbesOf(connection, subflow);

@@ -40,6 +40,15 @@ export const Stage = {
 } as const;
 export type Stage = (typeof Stage)[keyof typeof Stage];
 
+/** What is still to be said of a connection that began with data in the SYN. */
+export const Owed = {
+  NOTHING: 0,
+  DATA_ACK: 1,
+  /** The keys, and then a DATA_ACK. */
+  KEYS: 2,
+} as const;
+export type Owed = (typeof Owed)[keyof typeof Owed];
+
 const STAGE_NAMES = ['connecting', 'connecting', 'active', 'suspect', 'closing', 'closed'] as const;
 
 /** Nonces and HMACs of an MP_JOIN handshake (RFC 8684 §3.2). */
@@ -123,8 +132,8 @@ export class Subflow implements Extension, Path {
   /** Bytes that left, and came, with the SYN: they are outside of mappings (RFC 8684 §B.2). */
   earlyOut = 0;
   earlyIn = 0;
-  /** After data in the SYN: acknowledgements that are to leave, keys (2), then a DATA_ACK (1); and when. */
-  acksOwed = 0;
+  /** After data in the SYN: acknowledgements that are to leave, and when. */
+  acksOwed: Owed = Owed.NOTHING;
   acksOwedMs: number = Infinity;
   /** The MP_TCPRST the peer sent, if it did. */
   peerReset: { transient: boolean; reason: number; text: string } | null = null;
@@ -191,7 +200,7 @@ export class Subflow implements Extension, Path {
 
   /** The peer has the keys: after data in the SYN it is to have a DATA_ACK as well (options-out). */
   oweDataAck(): void {
-    if (this.earlyOut > 0 && !this.dataAckSent) this.acksOwed = 1;
+    if (this.earlyOut > 0 && !this.dataAckSent) this.acksOwed = Owed.DATA_ACK;
   }
 
   /** The SYN/ACK came again: the peer has heard neither keys nor DATA_ACK. */
@@ -307,7 +316,7 @@ export class Subflow implements Extension, Path {
   }
 
   unsentBytes(): number {
-    return hasSendable(this.connection) && this.usable ? 1 : 0;
+    return Number(hasSendable(this.connection) && this.usable);
   }
 
   windowBlocked(): boolean {

@@ -105,7 +105,7 @@ export class Segment {
   // MP_CAPABLE
   capableVersion = 0;
   capableFlags = 0;
-  /** 4, 12, 20, 22 or 24. */
+  /** 4, 12, 20, 22 or 24; 0 without the option. */
   capableLength = 0;
   senderKeyHi: number = U32;
   senderKeyLo: number = U32;

@@ -21,6 +21,7 @@ import { Staging } from '../../src/mptcp/staging.ts';
 import { Stage, type Subflow } from '../../src/mptcp/subflow.ts';
 import { answers, probeSuspected, silence, watch } from '../../src/mptcp/suspicion.ts';
 import type { NetworkInterface } from '../../src/tcp/index.ts';
+import { RangeSet } from '../../src/tcp/index.ts';
 import { Mp, parseAddress, Segment } from '../../src/wire/index.ts';
 
 const words = (address: string): Int32Array => {
@@ -135,8 +136,8 @@ test('SendMap: what is found, overlaps and is released, in order and with a repe
     map.append(11, 111, 10, true, 5);
     if (repeated) map.append(21, 90, 5, false, -1);
     assert.deepEqual(
-      [0, 1, 10, 11, 20].map(ssn => map.find(ssn)),
-      [-1, 0, 0, 1, 1],
+      [0, 1, 10, 11, 20, 26].map(ssn => map.find(ssn)),
+      [-1, 0, 0, 1, 1, -1],
     );
     for (const [start, end, hit, next] of [
       [95, 101, false, 101],
@@ -163,6 +164,108 @@ test('SendMap: what is found, overlaps and is released, in order and with a repe
     map.append(26, 95, 5, false, -1);
     map.append(31, 100, 5, false, -1);
     assert.deepEqual([map.lowestDsn(), map.nextOverlap(96, 200), map.overlaps(94, 95)], [90, 100, true]);
+  }
+});
+
+test('SendMap: out of order from the second mapping on, and while any of those is left', () => {
+  const map = new SendMap();
+  map.append(1, 101, 10, false, -1);
+  map.append(11, 110, 10, false, -1);
+  map.append(21, 40, 10, true, 7);
+  assert.deepEqual([map.lowestDsn(), map.overlaps(40, 41), map.nextOverlap(30, 200)], [40, true, 40]);
+  map.release(11);
+  assert.deepEqual([map.count, map.lowestDsn(), map.overlaps(110, 111)], [2, 40, true]);
+  map.release(21);
+  assert.deepEqual([map.count, map.lowestDsn(), map.hasFin(0), map.checksum(0)], [1, 40, true, 7]);
+  map.release(31);
+  // What was there once is not found any more, whatever comes round.
+  assert.deepEqual(
+    [map.find(21), map.find(1), map.lowestDsn(), map.overlaps(1, 500), map.nextOverlap(1, 500)],
+    [-1, -1, Infinity, false, 500],
+  );
+  const second = new SendMap();
+  second.append(1, 101, 10, false, -1);
+  second.append(11, 90, 11, false, -1);
+  assert.deepEqual(
+    [second.lowestDsn(), second.nextOverlap(80, 200), second.nextOverlap(90, 200)],
+    [90, 90, 90],
+  );
+  assert.deepEqual([second.nextOverlap(91, 101), second.nextOverlap(91, 102)], [101, 101]);
+});
+
+test('SendMap: what TCP has acknowledged and the connection has not, to the byte', () => {
+  for (const [ssn, dataUna, ranges] of [
+    [1, 101, []],
+    [2, 101, [[101, 102]]],
+    [11, 101, [[101, 111]]],
+    [12, 101, [[101, 112]]],
+    [21, 105, [[105, 121]]],
+    [21, 120, [[120, 121]]],
+    [21, 121, []],
+    [
+      22,
+      90,
+      [
+        [90, 91],
+        [101, 121],
+      ],
+    ],
+  ] as const) {
+    const map = new SendMap();
+    map.append(1, 101, 10, false, -1);
+    map.append(11, 111, 10, false, -1);
+    map.append(21, 90, 5, false, -1);
+    const taken = new RangeSet();
+    map.addTaken(ssn, dataUna, taken);
+    const found = Array.from({ length: taken.count }, (_, i) => [taken.start(i), taken.end(i)]);
+    assert.deepEqual(found, ranges, `${ssn} ${dataUna}`);
+  }
+});
+
+test('SendMap: as it grows nothing is lost, wherever it begins', () => {
+  for (const gone of [0, 5]) {
+    const map = new SendMap();
+    for (let i = 0; i < 40; i++) {
+      map.append(1 + 10 * i, 1001 + 10 * i, 10, i % 3 === 0, i);
+      if (i % 7 === 0) map.keep(map.count - 1, new Uint8Array(i));
+      if (i === 10) map.release(1 + 10 * gone);
+    }
+    assert.equal(map.count, 40 - gone);
+    for (let i = gone; i < 40; i++) {
+      const k = i - gone;
+      assert.deepEqual(
+        [map.ssn(k), map.dsn(k), map.length(k), map.hasFin(k), map.checksum(k), map.keptBytes(k)?.length],
+        [1 + 10 * i, 1001 + 10 * i, 10, i % 3 === 0, i, i % 7 === 0 ? i : undefined],
+      );
+      assert.equal(map.find(5 + 10 * i), k);
+    }
+  }
+});
+
+test('ReceiveMap: mappings come in any order, and what is placed stays with its mapping', () => {
+  for (const order of [
+    [0, 1, 2, 3],
+    [3, 2, 1, 0],
+    [2, 0, 3, 1],
+  ]) {
+    const map = new ReceiveMap(100);
+    for (const i of order) {
+      assert.equal(map.add(1 + 10 * i, 501 + 20 * i, 10, i), MapResult.NEW);
+      if (i === 2) map.markPlaced(map.find(21));
+    }
+    for (let i = 0; i < 4; i++) {
+      assert.deepEqual(
+        [map.ssn(i), map.dsn(i), map.length(i), map.end(i), map.checksum(i), map.isPlaced(i)],
+        [1 + 10 * i, 501 + 20 * i, 10, 11 + 10 * i, i, i === 2],
+      );
+    }
+    map.release(11);
+    assert.deepEqual([map.count, map.ssn(0), map.isPlaced(0), map.isPlaced(1)], [3, 11, false, true]);
+    for (let i = 4; i < 40; i++) map.add(1 + 10 * i, 501 + 20 * i, 10, i);
+    assert.deepEqual([map.count, map.isPlaced(1), map.dsn(38), map.checksum(38)], [39, true, 1281, 39]);
+    assert.equal(map.add(21, 541, 10, 2), MapResult.KNOWN);
+    assert.equal(map.add(21, 541, 11, 2), MapResult.CONFLICT);
+    assert.equal(map.add(21, 542, 10, 2), MapResult.CONFLICT);
   }
 });
 
@@ -248,6 +351,17 @@ test('ip mptcp endpoint: as many, with such identifiers and ports; limits as Lin
   assert.equal(full.find(words('10.0.2.1'), 0), undefined);
   full.flush(0);
   assert.equal(full.list.length, 0);
+  // What is taken is passed over, round the end as well.
+  for (const [ids, next] of [
+    [[5, 4], 6],
+    [[6, 5, 4], 7],
+    [[255, 254], 1],
+    [[1, 255], 2],
+  ] as const) {
+    const table = fresh();
+    for (const id of ids) table.add({ address: `10.0.1.${id}`, id }, 0);
+    assert.equal(add({}, table), next);
+  }
 });
 
 test('a network is remembered until then, two findings make it sure, and 64 networks are kept', () => {
@@ -348,10 +462,11 @@ test('RFC 8684 §3.4: an echo first, then addresses two at a time, then removals
   }
   signals.expire(at, 2);
   assert.deepEqual([next(at), signals.nextDeadline()], ['nothing', Infinity]);
-  // Removed before it was echoed: it is not announced any more.
-  signals.announce(address(4));
+  // Removed before it was echoed: it is not announced any more, and what was to follow it is.
+  for (const id of [4, 7]) signals.announce(address(id));
   signals.remove(4, 0);
-  assert.deepEqual([next(at), next(at)], ['remove 4', 'nothing']);
+  assert.deepEqual([next(at), next(at), next(at)], ['add 7', 'remove 4', 'nothing']);
+  signals.echoed(7);
   assert.deepEqual([signals.wasAnnounced(4), signals.wasAnnounced(5)], [true, false]);
   // Nothing acknowledges a removal: it is said again, each time after the retransmission timeout.
   signals.remove(7, 1);
@@ -484,6 +599,11 @@ test('RFC 8684 §3.4.1: announced addresses are joined from each interface where
     assert.equal(manager.planned, 2 + joined.length);
     manager.peerAddressRemoved(3);
     assert.equal(manager.planned, 2);
+    // One withdrawn, another that was announced behind it stays, for paths to come as well.
+    for (const id of [5, 6]) manager.peerAddress({ ...announced, id, port: 90 + id }, 25);
+    manager.peerAddressRemoved(5);
+    assert.equal(manager.planned, 2 + joined.length);
+    manager.peerAddressRemoved(6);
     // A path added later joins what is announced then.
     manager.addPath({ interfaceId: 3 }, 30);
     assert.equal(manager.planned, 2);
@@ -528,6 +648,9 @@ test('RFC 8684 §3.2: address identifiers: the first is 0, one for an address, a
   for (let i = 4; i <= 255; i++) assert.equal(manager.localId(words(`10.3.0.${i}`), 0), i);
   assert.equal(manager.localId(words('10.4.0.1'), 0), 1);
   assert.equal(manager.localId(words('10.4.0.2'), 0), 2);
+  // All are in use: in turn.
+  assert.equal(manager.localId(words('10.4.0.3'), 0), 3);
+  assert.equal(manager.localId(words('10.4.0.4'), 0), 4);
 });
 
 /** A subflow with a round trip of 100 ms beside another. */
@@ -629,6 +752,48 @@ test('a suspected path is probed twice a second, and given up after two minutes 
     assert.deepEqual([tcb.probePending, reasons.length], [probed, resets], `${now}`);
     if (resets > 0) assert.deepEqual(reasons, [ResetReason.PERFORMANCE]);
     else assert.equal(subflow.suspectMs, probed ? now + 500 : 2500);
+  }
+});
+
+test('the peer is told of a silent path by one that was heard since, three times at most', () => {
+  for (const [heardMs, localAddressId, stage, told, tellMs] of [
+    [2000, 1, Stage.ACTIVE, true, 2205 + 500],
+    [1999, 1, Stage.ACTIVE, false, 2205 + 205],
+    [2000, 0, Stage.ACTIVE, false, Infinity],
+    [2000, 1, Stage.CLOSING, false, 2205 + 205],
+    [2000, 1, Stage.SUSPECT, false, 2205 + 205],
+  ] as const) {
+    const { subflow } = watched({ tcb: { sndUna: 1001 } });
+    const ids: number[] = [];
+    const { connection } = subflow;
+    Object.assign(connection, { signals: { remove: (id: number) => ids.push(id) } });
+    Object.assign(connection.subflows[1], { localAddressId, stage, tcb: { lastReceivedMs: heardMs } });
+    Object.assign(subflow, { localAddressId: 0, stage: Stage.SUSPECT, suspectSinceMs: 2000 });
+    Object.assign(subflow, { silentSinceMs: 2000, probeMs: 9000, tellMs: 2205, tellsLeft: 3 });
+    probeSuspected(subflow, 2204);
+    assert.deepEqual([ids, subflow.tellMs], [[], 2205]);
+    probeSuspected(subflow, 2205);
+    assert.deepEqual([ids.length > 0, subflow.tellMs], [told, tellMs], `${[heardMs, localAddressId, stage]}`);
+    if (!told) continue;
+    probeSuspected(subflow, 2705);
+    assert.deepEqual([ids.length, subflow.tellMs, subflow.suspectMs], [2, 3205, 3205]);
+    probeSuspected(subflow, 3205);
+    assert.deepEqual([ids, subflow.tellMs, subflow.suspectMs], [[0, 0, 0], Infinity, 9000]);
+  }
+});
+
+test('an idle path that was probed in vain is told of at once, one with bytes in flight after a probe', () => {
+  for (const [sndUna, awaited, tellMs, silentSinceMs] of [
+    [1001, true, 3000, 1000],
+    [1001, false, 3000 + 205, 3000],
+    [1, true, 3000 + 205, 3000],
+  ] as const) {
+    const { subflow, expectation } = watched({ tcb: { sndUna } });
+    expectation.voice = awaited ? subflow : null;
+    expectation.askedMs = 1000;
+    expectation.probedMs = 2000;
+    silence(subflow, 3000);
+    assert.deepEqual([subflow.tellMs, subflow.silentSinceMs], [tellMs, silentSinceMs]);
   }
 });
 

@@ -4,68 +4,128 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
-import { Ready } from '../../src/tcp/index.ts';
+import { Hold } from '../../src/tcp/index.ts';
 import { CapableFlag, DssFlag, Flag, Mp, type Segment } from '../../src/wire/index.ts';
+import { announce } from '../conformance/addresses.ts';
 import { type Flow, RawPeer } from './raw-peer.ts';
-import { altered, bytesOf, first, has, hasData, isJoinAck, isRst, isSyn, isSynAck, World } from './world.ts';
+import {
+  altered,
+  bytesOf,
+  first,
+  has,
+  hasData,
+  isDataFin,
+  isFin,
+  isJoinAck,
+  isRst,
+  isSyn,
+  isSynAck,
+  stripped,
+  World,
+} from './world.ts';
 
 const none: Uint8Array = new Uint8Array(0);
 const isJoinSyn = (s: Segment): boolean => isSyn(s) && has(s, Mp.JOIN);
 
+/** Open with checksums, and 100 bytes that were mapped and read. */
+function summed(options: { receiveBufferBytes?: number } = {}): { peer: RawPeer; flow: Flow } {
+  const peer = new RawPeer({ checksum: true, config: { checksum: true, ...options } });
+  const flow = peer.open();
+  peer.data(flow, { bytes: bytesOf(100), dsn: 1 });
+  assert.deepEqual(peer.read(), bytesOf(100));
+  return { peer, flow };
+}
+
 // The end.
 
-test('RFC 8684 Appendix D: the token is known for a while after the end, and not a moment longer', () => {
-  for (const [waitMs, taken] of [
-    [6_999, true],
-    [7_000, false],
+test('RFC 8684 Appendix D: the token is known for a while after the end, unless the FIN is acknowledged', () => {
+  for (const [waitMs, acknowledged, known] of [
+    [6_999, 0, true],
+    [7_000, 0, false],
+    [100, 1, true],
+    [100, 2, false],
   ] as const) {
-    // The FIN of our only subflow is never acknowledged, so nothing but time ends M_TIME_WAIT.
     const peer = new RawPeer({ config: { closeTimeoutMs: 7_000 } });
     const flow = peer.open();
     peer.data(flow, { bytes: bytesOf(100), dsn: 1 });
     peer.read();
+    peer.connection?.write(bytesOf(10), 0, 10, peer.now);
+    peer.take();
     peer.connection?.shutdown(peer.now);
     peer.take();
-    const fin = peer.mapping({ dsn: 101, ssn: 0, length: 0, payload: none, fin: true, dataAck: 2 });
-    peer.put(peer.segment(flow, fin));
+    const fin = peer.mapping({ dsn: 101, ssn: 0, length: 0, payload: none, fin: true, dataAck: 12 });
+    const [last] = peer.put(peer.segment(flow, fin)).filter(isFin);
     assert.equal(peer.connection?.closed, true);
     peer.wait(waitMs);
+    // The data before the FIN, and then the FIN as well.
+    for (let i = 1; i <= acknowledged; i++) {
+      flow.rcvNxt = i === 1 ? 11 : 12;
+      peer.put(peer.segment(flow));
+    }
+    assert.equal((last.seq - flow.irs) >>> 0, 11);
     const joinToken = createHash('sha256').update(peer.hostKey).digest().readUInt32BE(0);
     const join = { mp: Mp.JOIN, joinLength: 12, joinToken, joinNonce: 1, joinAddressId: 1 };
-    const flow2 = { port: 2222, ssn: 0, rcvNxt: 0, irs: 0 };
-    const [answer] = peer.put(peer.segment(flow2, { flags: Flag.SYN, mss: 1400, ...join, ack: 0 }));
-    assert.deepEqual([isSynAck(answer), isRst(answer)], [taken, !taken], `${waitMs}`);
+    const second = { port: 2222, ssn: 0, rcvNxt: 0, irs: 0 };
+    const [answer] = peer.put(peer.segment(second, { flags: Flag.SYN, mss: 1400, ...join, ack: 0 }));
+    assert.deepEqual([isSynAck(answer), isRst(answer)], [known, !known], `${waitMs} ${acknowledged}`);
   }
 });
 
-test('setNoDelay lets what Nagle’s algorithm holds leave at once', () => {
-  const world = new World();
-  world.establish();
-  const { connection } = world.client;
-  for (let i = 0; i < 3; i++) connection.write(bytesOf(10, 10 * i), 0, 10, world.now);
-  world.settle();
-  connection.write(bytesOf(10, 30), 0, 10, world.now);
-  world.settle();
-  assert.equal(world.packets('client', hasData).length, 1, 'one small segment is in flight');
-  connection.setNoDelay(true, world.now);
-  world.settle();
-  assert.equal(world.packets('client', hasData).length, 2);
-  world.until('all of it', () => world.server.received.length === 40);
+test('the first data after the application let go is for nobody: an end at once', () => {
+  const peer = new RawPeer();
+  const flow = peer.open();
+  peer.connection?.close(peer.now);
+  peer.take();
+  const sent = peer.data(flow, { bytes: bytesOf(1), dsn: 1 });
+  assert.ok(sent.some(s => isRst(s) || has(s, Mp.FASTCLOSE)));
+  assert.equal(peer.host.counters.TCPAbortOnData, 1);
 });
 
-test('setNoDelay when nothing is held leaves nothing behind: off again, the next small one is held', () => {
-  for (const order of [[true, false], [false]]) {
+test('MPCurrEstab: established as Multipath TCP, and neither finished here nor fallen back', () => {
+  const counted = (world: World): number[] =>
+    [world.client, world.server].map(({ host }) => host.counters.MPCurrEstab);
+  const world = new World({ paths: 2 });
+  world.establish(2);
+  assert.deepEqual(counted(world), [1, 1]);
+  world.client.connection.shutdown(world.now);
+  world.run(100);
+  assert.deepEqual(counted(world), [0, 1]);
+  world.finish();
+  assert.deepEqual(counted(world), [0, 0]);
+  const plain = new World({ multipath: { server: false } });
+  plain.establish();
+  plain.transfer('client', 100);
+  assert.deepEqual(counted(plain), [0, 0]);
+  const aborted = new World();
+  aborted.establish();
+  aborted.client.connection.abort(aborted.now);
+  aborted.untilGone();
+  assert.deepEqual(counted(aborted), [0, 0]);
+});
+
+test('setNoDelay lets what Nagle’s algorithm or a cork holds leave at once, when it is switched on', () => {
+  const sent = (world: World): number => {
+    world.settle();
+    return world.packets('client', hasData).length;
+  };
+  for (const corked of [false, true]) {
     const world = new World();
     world.establish();
     const { connection } = world.client;
-    for (const on of order) connection.setNoDelay(on, world.now);
-    for (let i = 0; i < 3; i++) {
-      connection.write(bytesOf(10, 10 * i), 0, 10, world.now);
-      world.settle();
-      if (i === 1) connection.setNoDelay(false, world.now);
-      world.settle();
-    }
-    assert.equal(world.packets('client', hasData).length, 1);
+    const write = (): number => connection.write(bytesOf(10), 0, 10, world.now);
+    write();
+    assert.equal(sent(world), 1);
+    connection.setHold(Hold.CORK, corked);
+    // Nothing is held yet, so nothing is let go by it.
+    connection.setNoDelay(true, world.now);
+    connection.setNoDelay(false, world.now);
+    write();
+    assert.equal(sent(world), 1);
+    connection.setNoDelay(false, world.now);
+    assert.equal(sent(world), 1);
+    connection.setNoDelay(true, world.now);
+    assert.equal(sent(world), 2);
+    world.until('all of it', () => world.server.received.length === 20);
   }
 });
 
@@ -100,6 +160,74 @@ test('RFC 8684 §3.7: MP_FAIL is answered with one, and not more', () => {
   assert.deepEqual(peer.read(), bytesOf(50, 100));
 });
 
+test('RFC 8684 §3.7: MP_FAIL is repeated until the infinite mapping comes, ten times at most', () => {
+  for (const [what, stops] of [
+    ['nothing', false],
+    ['a DATA_ACK', false],
+    ['a mapping of some length', false],
+    ['the infinite mapping', true],
+  ] as const) {
+    const { peer, flow } = summed();
+    const fields = peer.mapping({ dsn: 101, ssn: 101, length: 10, payload: bytesOf(10), checksum: 1 });
+    const sent = peer.put(peer.segment(flow, fields), bytesOf(10, 100));
+    flow.ssn += 10;
+    assert.equal(peer.connection?.multipath().fallback?.cause, 'checksum');
+    assert.equal(sent.filter(s => has(s, Mp.FAIL)).length, 1, 'the first is not put off');
+    const mapping = peer.mapping({
+      dsn: 111,
+      ssn: 111,
+      length: what.endsWith('length') ? 10 : 0,
+      payload: none,
+    });
+    const bare = { ...mapping, dssFlags: DssFlag.DATA_ACK | DssFlag.DATA_ACK_64, checksum: -1 };
+    const answer = what === 'nothing' ? {} : what === 'a DATA_ACK' ? bare : mapping;
+    let fails = 1;
+    for (let i = 0; i < 24; i++) {
+      const acks = peer.put(
+        peer.segment(flow, { seq: 5_000 + flow.ssn, ...answer }),
+        bytesOf(10, 110 + 10 * i),
+      );
+      flow.ssn += 10;
+      fails += acks.filter(s => has(s, Mp.FAIL)).length;
+    }
+    assert.equal(fails, stops ? 1 : 10, what);
+    assert.deepEqual(peer.read(), bytesOf(250, 100));
+  }
+});
+
+test('RFC 8684 §3.7: the infinite mapping is said again to whoever goes on signalling, ten times at most', () => {
+  const peer = new RawPeer();
+  const flow = peer.open();
+  peer.data(flow, { bytes: bytesOf(100), dsn: 1 });
+  peer.read();
+  const isInfinite = (s: Segment): boolean =>
+    has(s, Mp.DSS) && (s.dssFlags & DssFlag.MAP) !== 0 && s.dataLength === 0;
+  const sent: Segment[] = [];
+  for (let i = 0; i < 9; i++) {
+    sent.push(...peer.put(peer.segment(flow), bytesOf(10, 100 + 10 * i)));
+    flow.ssn += 10;
+  }
+  assert.equal(peer.connection?.multipath().fallback?.cause, 'data-without-mapping');
+  assert.ok(sent.some(isInfinite));
+  for (let i = 0; i < 20; i++) {
+    const answers = peer.put(peer.segment(flow, peer.mapping({ dsn: 1, ssn: 1, length: 5, payload: none })));
+    assert.equal(answers.length, sent.filter(isInfinite).length < 10 ? 1 : 0, `answer ${i}`);
+    sent.push(...answers);
+  }
+  assert.equal(sent.filter(isInfinite).length, 10);
+  assert.deepEqual(peer.read(), bytesOf(90, 100));
+});
+
+test('RFC 8684 §3.3.3: a DATA_FIN leaves on every subflow in use, at once', () => {
+  const world = new World({ paths: 3 });
+  world.establish(3);
+  world.run(1_000);
+  world.client.connection.shutdown(world.now);
+  world.settle();
+  const fins = world.packets('client', isDataFin);
+  assert.deepEqual(fins.map(({ path }) => path).sort(), [0, 1, 2]);
+});
+
 // Handshakes.
 
 test('RFC 8684 §B.3: a listener that would send early has lost its client: nothing is left, and nothing sent', () => {
@@ -119,23 +247,6 @@ test('RFC 8684 §B.3: a listener that would send early has lost its client: noth
   assert.equal([...peer.host.connections].length, 0);
 });
 
-test('TCP Fast Open: a cookie without data says nothing to read', () => {
-  const world = new World({ fastOpen: 8, server: { fastOpen: 3 } });
-  world.establish(1, { fastOpen: true });
-  world.transfer('client', 10);
-  world.finish();
-  world.beginAnew();
-  world.connect({ fastOpen: true });
-  world.client.connection.shutdown(world.now);
-  world.until('accepted', () => world.server.connections.length === 1);
-  const [syn] = world.packets('client', isSyn);
-  assert.ok(syn.segment.fastOpenLength > 0 && !hasData(syn.segment));
-  assert.equal(world.server.ready & Ready.READABLE, 0);
-  world.until('the end', () => world.server.connection.ended);
-  world.server.connection.shutdown(world.now);
-  world.untilGone();
-});
-
 test('RFC 8684 §3.1: a server that wants no join to its first address says so by flag C, and by no other', () => {
   for (const allowJoinInitialAddress of [true, false]) {
     const world = new World({ paths: 2, server: { allowJoinInitialAddress } });
@@ -147,6 +258,80 @@ test('RFC 8684 §3.1: a server that wants no join to its first address says so b
     assert.equal(synAck.segment.capableFlags, flags);
     assert.equal(world.active('client'), allowJoinInitialAddress ? 2 : 1);
   }
+});
+
+test('what one segment says is not heard from the next: options missing after a connection that had them', () => {
+  // The keys, and the HMACs, of an earlier handshake are still around.
+  for (const [match, cause] of [
+    [isSynAck, 'syn-ack-without-option'],
+    [(s: Segment) => !isSyn(s) && !isSynAck(s), 'ack-without-option'],
+  ] as const) {
+    const world = new World();
+    world.establish();
+    world.transfer('client', 100);
+    world.finish();
+    world.beginAnew();
+    world.rules.push(stripped(match));
+    world.connect();
+    world.until('connected', () => world.client.connection.connected);
+    world.transfer('client', 100);
+    const { client, server } = world;
+    const fallen = [client, server].map(({ connection }) => connection.multipath().fallback?.cause);
+    assert.ok(fallen.includes(cause), `${fallen}`);
+  }
+  for (const match of [isSynAck, isJoinAck]) {
+    const world = new World({ paths: 3 });
+    world.establish(2, { paths: [0, 1].map(i => ({ interfaceId: world.pathInterface(i) })) });
+    world.rules.push(stripped((s, p) => p.path === 2 && match(s)));
+    world.client.connection.addPath({ interfaceId: world.pathInterface(2) }, world.now);
+    world.run(500);
+    assert.deepEqual([world.active('client'), world.active('server')], [2, 2]);
+    assert.ok(world.packets(match === isSynAck ? 'client' : 'server', isRst).length > 0);
+  }
+});
+
+test('RFC 8684 §3.1: a SYN without MP_CAPABLE after so many repetitions, counted once; a join stays one', () => {
+  const world = new World({ paths: 2, client: { synRetransBeforeFallback: 1, plainSynMs: 0 } });
+  world.rules.push(first(4, isSyn));
+  world.connect();
+  world.until('connected', () => world.client.connection.connected, 60_000);
+  assert.deepEqual(
+    world.packets('client', isSyn).map(({ segment }) => has(segment, Mp.CAPABLE)),
+    [true, true, false, false, false],
+  );
+  assert.equal(world.client.host.counters.MPCapableSYNTXDrop, 1);
+  assert.equal(world.client.connection.multipath().fallback?.cause, 'syn-unanswered');
+  const joined = new World({ paths: 2, client: { synRetransBeforeFallback: 1 } });
+  joined.rules.push(first(4, isJoinSyn));
+  joined.establish(2);
+  assert.equal(joined.packets('client', (s, p) => isSyn(s) && p.path === 1 && !has(s, Mp.JOIN)).length, 0);
+});
+
+test('RFC 8684 §3.1: checksums that the server asked for are used though the third ACK does not say so', () => {
+  for (const checksum of [true, false]) {
+    const peer = new RawPeer({ config: { checksum: true } });
+    const flow = peer.open();
+    peer.checksum = checksum;
+    const sent = peer.data(flow, { bytes: bytesOf(10), dsn: 1 });
+    assert.equal(sent.some(isRst), !checksum);
+    assert.equal(peer.read().length, checksum ? 10 : 0);
+  }
+});
+
+test('what one connection with one join counts, by Linux’s names', () => {
+  const world = new World({ paths: 2 });
+  world.establish(2);
+  world.finish();
+  const counted = (counters: Record<string, number>): Record<string, number> =>
+    Object.fromEntries(
+      Object.entries(counters).filter(([name, n]) => n > 0 && /^MP(Capable|Join|Fail|Rst|Prio)/.test(name)),
+    );
+  assert.deepEqual(counted({ ...world.client.host.counters }), {
+    ...{ MPCapableSYNTX: 1, MPCapableSYNACKRX: 1, MPJoinSynTx: 1, MPJoinSynAckRx: 1 },
+  });
+  assert.deepEqual(counted({ ...world.server.host.counters }), {
+    ...{ MPCapableSYNRX: 1, MPCapableACKRX: 1, MPJoinSynRx: 1, MPJoinAckRx: 1 },
+  });
 });
 
 test('RFC 8684 §3.2: flag B of a SYN/ACK makes the subflow a backup for what the client sends', () => {
@@ -229,31 +414,28 @@ test('a joined subflow that answers an announcement late is not asked to hurry',
 
 // Mappings.
 
-test('RFC 8684 §3.7: an infinite mapping with a DSN of 32 bits goes on where the last mapping left off', () => {
-  for (const wide of [true, false]) {
+test('RFC 8684 §3.7: an infinite mapping says where the stream goes on, in 64 bits or 32; what is out of reach is ignored', () => {
+  for (const [wide, dsn, more] of [
+    [true, 101, {}],
+    [false, 101, {}],
+    // Half of it has come before.
+    [true, 51, {}],
+    [false, 51, {}],
+    [true, 101, { dsnHi: 0x4000_0000 }],
+  ] as const) {
     const peer = new RawPeer();
     const flow = peer.open();
     peer.data(flow, { bytes: bytesOf(100), dsn: 1 });
-    const fields = peer.mapping({ dsn: 101, ssn: 101, length: 0, payload: none, wide });
-    const at = 5_000 + flow.ssn;
-    peer.put(peer.segment(flow, { seq: at, ...fields }), bytesOf(50, 100));
-    flow.ssn += 50;
+    const fields = peer.mapping({ dsn, ssn: 101, length: 0, payload: none, wide });
+    const { dsnHi = 0 } = fields;
+    if ('dsnHi' in more) fields.dsnHi = (dsnHi ^ more.dsnHi) >>> 0;
+    peer.put(peer.segment(flow, { seq: 5_000 + flow.ssn, ...fields }), bytesOf(100, dsn - 1));
+    flow.ssn += 100;
     assert.equal(peer.connection?.multipath().fallback?.cause, 'infinite-mapping');
-    peer.put(peer.segment(flow), bytesOf(50, 150));
-    assert.deepEqual(peer.read(), bytesOf(200));
-    const { dssFlags } = peer.segment(flow, fields);
-    assert.equal((dssFlags & DssFlag.DSN_64) !== 0, wide);
+    peer.put(peer.segment(flow), bytesOf(50, dsn + 99));
+    assert.deepEqual(peer.read(), bytesOf(dsn + 149));
   }
 });
-
-/** Open with checksums, and 100 bytes that were mapped and read. */
-function summed(options: { receiveBufferBytes?: number } = {}): { peer: RawPeer; flow: Flow } {
-  const peer = new RawPeer({ checksum: true, config: { checksum: true, ...options } });
-  const flow = peer.open();
-  peer.data(flow, { bytes: bytesOf(100), dsn: 1 });
-  assert.deepEqual(peer.read(), bytesOf(100));
-  return { peer, flow };
-}
 
 test('RFC 8684 §3.7: with checksums, too, bytes without a mapping wait a while and are the stream’s then, as TCP', () => {
   const { peer, flow } = summed();
@@ -262,8 +444,9 @@ test('RFC 8684 §3.7: with checksums, too, bytes without a mapping wait a while 
   assert.deepEqual([peer.read().length, peer.connection?.multipath().active], [0, true]);
   peer.wait(99);
   assert.equal(peer.connection?.multipath().active, true);
-  peer.wait(1);
+  const [told] = peer.wait(1);
   assert.equal(peer.connection?.multipath().fallback?.cause, 'data-without-mapping');
+  assert.deepEqual([has(told, Mp.DSS), told.dataLength, told.checksum], [true, 0, 0]);
   assert.deepEqual(peer.read(), bytesOf(50, 100));
 });
 
@@ -329,6 +512,140 @@ test('RFC 8684 §3.3.6: what a path acknowledged and the connection did not goes
     ways.map(p => p.path),
     [0, 0, 1],
   );
+});
+
+// Paths.
+
+test('a path that answers again before its replacement is due is not replaced', () => {
+  for (const [darkMs, joins] of [
+    [1_000, 1],
+    [30_000, 2],
+  ]) {
+    const world = new World({ paths: 2 });
+    world.establish(2);
+    world.transfer('client', 1_000);
+    world.run(500);
+    const [old] = world.packets('client', isJoinSyn);
+    let dark = true;
+    const ofOld = (s: Segment): boolean => [s.srcPort, s.dstPort].includes(old.segment.srcPort);
+    world.rules.push(({ segment }) => (dark && ofOld(segment) ? 'drop' : undefined));
+    world.client.send(bytesOf(100_000, 1_000), world.now);
+    world.run(darkMs);
+    dark = false;
+    world.run(60_000);
+    assert.equal(world.packets('client', isJoinSyn).length, joins);
+    assert.equal(world.active('client'), 2);
+  }
+});
+
+test('RFC 8684 §3.4.1: what was announced twice and refused once is left alone by paths to come, until announced', () => {
+  const world = new World({ paths: 2, serverAddresses: ['10.9.0.1', '10.9.0.2'] });
+  const isThere = ({ dst3 }: Segment): boolean => (dst3 & 255) === 2;
+  world.rules.push(first(Infinity, s => isJoinSyn(s) && isThere(s)));
+  world.connect({ paths: [{ interfaceId: world.pathInterface(0) }] });
+  world.transfer('client', 100);
+  world.run(100);
+  const address = { id: 5, address: '10.9.0.2' };
+  announce(world, address);
+  announce(world, address);
+  assert.deepEqual([world.client.host.counters.AddAddr, world.client.host.counters.PortAdd], [2, 0]);
+  world.run(300_000);
+  assert.equal(world.client.connection.multipath().subflows.length, 1, 'given up');
+  world.rules.length = 0;
+  world.client.connection.addPath({ interfaceId: world.pathInterface(1) }, world.now);
+  world.run(1_000);
+  assert.equal(world.active('client'), 2, 'the new path goes to the first address');
+  announce(world, address);
+  world.run(1_000);
+  assert.equal(world.active('client'), 4);
+  announce(world, { ...address, port: 9 });
+  assert.deepEqual([world.client.host.counters.AddAddr, world.client.host.counters.PortAdd], [4, 1]);
+});
+
+test('who concludes that options are dropped repeats at once what waits for an acknowledgement', () => {
+  const world = new World();
+  let active = false;
+  world.rules.push(p => (active && p.segment.mp !== 0 ? 'drop' : undefined));
+  world.establish();
+  world.transfer('client', 1_000);
+  world.transfer('server', 1_000);
+  world.run(500);
+  active = true;
+  world.client.send(bytesOf(1_000, 1_000), world.now);
+  world.server.send(bytesOf(1_000, 1_000), world.now);
+  const { connection } = world.server;
+  world.until('concluded', () => connection.multipath().fallback !== null, 5_000);
+  world.settle();
+  assert.equal(connection.multipath().fallback?.cause, 'options-dropped');
+  world.run(0);
+  const { seq } = world.packets('server', hasData)[1].segment;
+  const again = world.packets('server', s => hasData(s) && s.seq === seq);
+  assert.deepEqual([again.at(-1)?.at, again.at(-1)?.segment.mp], [world.now, 0]);
+  world.until('all of it', () => world.server.received.length + world.client.received.length === 4_000);
+});
+
+test('RFC 8684 §3.7: payload without a mapping from the start: the peer is told if it has seen a DATA_ACK of ours', () => {
+  for (const speaks of [true, false]) {
+    const peer = new RawPeer();
+    const flow = peer.open();
+    if (speaks) {
+      // An acknowledgement of the third ACK, with a DATA_ACK (RFC 8684 §3.1).
+      peer.connection?.write(bytesOf(10), 0, 10, peer.now);
+      const [data] = peer.take().filter(hasData);
+      assert.ok((data.dssFlags & DssFlag.DATA_ACK) !== 0);
+    }
+    const sent = peer.put(peer.segment(flow), bytesOf(50));
+    sent.push(...peer.wait(100));
+    assert.equal(peer.connection?.multipath().fallback?.cause, 'data-without-mapping');
+    const infinite = sent.filter(
+      s => (s.dssFlags & DssFlag.MAP) !== 0 && s.dataLength === 0 && has(s, Mp.DSS),
+    );
+    assert.equal(infinite.length > 0, speaks);
+    assert.deepEqual(peer.read(), bytesOf(50));
+  }
+});
+
+test('a path of a connection that is plain TCP is taken away: only its own ends it', () => {
+  for (const [path, error] of [
+    [1, null],
+    [0, 'ENETDOWN'],
+  ] as const) {
+    const world = new World({ paths: 2, multipath: { server: false } });
+    world.establish();
+    world.transfer('client', 100);
+    const { connection } = world.client;
+    assert.equal(connection.multipath().active, false);
+    connection.removePath(world.pathInterface(path), world.now);
+    assert.deepEqual([connection.error, connection.closed], [error, error !== null]);
+    if (error === null) world.transfer('client', 100);
+    // An end is told once.
+    const { errorReason } = connection;
+    connection.removePath(world.pathInterface(path), world.now);
+    assert.equal(connection.errorReason, errorReason);
+  }
+});
+
+test('all was exchanged and the peer has forgotten the connection: joins under way end with it', () => {
+  const world = new World();
+  world.establish();
+  world.transfer('client', 1_000);
+  world.server.connection.shutdown(world.now);
+  world.until('the server has ended', () => world.client.connection.peerFinished);
+  world.run(100);
+  world.rules.push(p => (p.from === 'server' && !isRst(p.segment) ? 'drop' : undefined));
+  world.client.connection.shutdown(world.now);
+  world.run(100);
+  const fresh = new World({ seed: 77 });
+  Object.assign(world.server, { host: fresh.server.host, interfaces: fresh.server.interfaces });
+  world.client.host.removeInterface(world.pathInterface(0), world.now);
+  const [a, b] = [world.addClientInterface('10.5.0.1'), world.addClientInterface('10.6.0.1')];
+  // One of the two is not heard at all.
+  world.rules.push(({ path }) => (path === 2 ? 'drop' : undefined));
+  for (const interfaceId of [b, a]) world.client.connection.addPath({ interfaceId }, world.now);
+  world.until('the end', () => world.client.connection.closed, 5_000);
+  assert.equal(world.client.connection.error, null);
+  world.run(100);
+  assert.equal([...world.client.host.connections].length, 0);
 });
 
 // A client that never sees a DSS.

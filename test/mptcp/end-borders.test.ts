@@ -204,6 +204,17 @@ test('RFC 8684 §3.7: acknowledgements of data without DATA_ACK: when they count
   assert.equal(at(6, { stage: Stage.CLOSING }), true);
   assert.equal(at(6, {}, Mp.PRIO), true);
   assert.equal(at(6, { dataAckSeen: true }), true, 'it worked before, and TCP cannot go on');
+  // On the first and only subflow with a join half open: that will tell.
+  for (const [initial, mayCarry, everMultiple, lives] of [
+    [true, true, false, true],
+    [true, false, false, false],
+    [false, true, false, false],
+    [true, true, true, false],
+  ] as const) {
+    const subflow = vanishing({ initial, dataAckSeen: false, tcb: { sndUna: 5, sndNxt: 9 } });
+    Object.assign(subflow.connection, { everMultiple, subflows: [subflow, { mayCarry }] });
+    assert.equal(dataAckMissing(subflow as Subflow, new Segment(), 6, 1000), lives, `${mayCarry}`);
+  }
 });
 
 test('bytes without a mapping may be taken for the stream until 200 ms after their acknowledgement', () => {

@@ -10,17 +10,27 @@ import {
   dataFinReceived,
   dataTimeout,
   deliver,
+  orphanTimeout,
   roomFreed,
   startDataTimer,
 } from '../../src/mptcp/data-level.ts';
+import { DataSequence } from '../../src/mptcp/data-sequence.ts';
 import { mappingMissing } from '../../src/mptcp/fallback.ts';
 import { joinCrossed } from '../../src/mptcp/opening.ts';
 import { ReceiveMap } from '../../src/mptcp/receive-map.ts';
 import { hasSendable, keepForSlow, releaseSent } from '../../src/mptcp/send.ts';
 import { SendMap } from '../../src/mptcp/send-map.ts';
 import { Staging } from '../../src/mptcp/staging.ts';
-import { Stage, type Subflow } from '../../src/mptcp/subflow.ts';
-import { isStuck, lonelyTimeout, thirdAckDelay } from '../../src/mptcp/subflow-life.ts';
+import { Stage, type Subflow, Subflow as SubflowClass } from '../../src/mptcp/subflow.ts';
+import {
+  closeSubflows,
+  drop,
+  isStuck,
+  lonelyTimeout,
+  probeForRemoval,
+  sweep,
+  thirdAckDelay,
+} from '../../src/mptcp/subflow-life.ts';
 import { acknowledging, hasUnplaceable, isSingle, mappingTaken } from '../../src/mptcp/unplaced.ts';
 import { RangeSet, Ready } from '../../src/tcp/index.ts';
 import { ReceiveBuffer } from '../../src/tcp/receive-buffer.ts';
@@ -129,6 +139,10 @@ test('what arrives is counted: beyond the window, again, beyond a hole, at its t
   assert.deepEqual(arrive(rightEdge - 1, 1), { OFOQueue: 1, OFOQueueTail: 1 });
   assert.deepEqual(arrive(100, 10), { OFOQueue: 1 });
   assert.deepEqual(arrive(110, 10), { OFOQueue: 1, OFOMerge: 1 });
+  connection.receiveBuffer = new ReceiveBuffer({ firstOffset: 1, limitBytes: 10_000 });
+  assert.deepEqual(arrive(100, 10), { OFOQueue: 1, OFOQueueTail: 1 });
+  assert.deepEqual(arrive(110, 10), { OFOQueue: 1, OFOQueueTail: 1, OFOMerge: 1 });
+  assert.deepEqual(arrive(115, 10), { OFOQueue: 1, OFOMerge: 1 });
 });
 
 test('RFC 8684 §3.3.6: the timer is the slowest open subflow’s, doubled for each timeout, with a ceiling', () => {
@@ -359,6 +373,11 @@ test('bytes without a mapping are unplaceable to the byte', () => {
     receiveMap.add(10, 10, 10, -1);
     receiveMap.add(20, 20, 10, -1);
     assert.equal(hasUnplaceable(lone({ staging, receiveMap }) as Subflow), unplaceable, `${start}`);
+    // What has been taken out again does not count.
+    staging.insert(50, new Uint8Array(5), 0, 5);
+    assert.equal(hasUnplaceable(lone({ staging, receiveMap }) as Subflow), true);
+    staging.remove(50, 55);
+    assert.equal(hasUnplaceable(lone({ staging, receiveMap }) as Subflow), unplaceable);
     assert.equal(hasUnplaceable(lone({ staging, receiveMap, mappingSeen: false }) as Subflow), false);
   }
 });
@@ -419,5 +438,145 @@ test('a join has crossed with our falling back for a second and a half', () => {
     [{ plain: {}, isDone: true }, 2499, false],
   ] as const) {
     assert.equal(joinCrossed(as(fake({ plainSinceMs: 1000, ...more })), now), crossed);
+  }
+});
+
+test('a connection let go of is given up two minutes after it last delivered something', () => {
+  for (const [dataProgressMs, now, orphanMs] of [
+    [-Infinity, 5000, Infinity],
+    [4000, 123_999, 124_000],
+    [4000, 124_000, Infinity],
+  ]) {
+    const connection = fake({ dataProgressMs, orphanMs: 0, remoteKey: null, confirmed: false });
+    connection.env.config.dataTimeoutMs = 120_000;
+    let ends = 0;
+    connection.finish = () => ends++;
+    orphanTimeout(as(connection), now);
+    assert.deepEqual([connection.orphanMs, ends], [orphanMs, orphanMs === Infinity ? 1 : 0], `${now}`);
+  }
+});
+
+test('RFC 8684 §3.4.2: an address that is withdrawn is asked for a retransmission timeout, a second at least', () => {
+  for (const [rtoMs, waitMs] of [
+    [999, 1000],
+    [1001, 1001],
+  ]) {
+    const tcb = { rtt: { rtoMs }, probePending: false };
+    const subflow = { tcb, connection: fake(), tellMs: 7, suspectMs: 7, removeMs: Infinity };
+    probeForRemoval(subflow as unknown as Subflow, 500);
+    assert.deepEqual([subflow.removeMs, tcb.probePending, subflow.tellMs], [500 + waitMs, true, Infinity]);
+  }
+});
+
+/** As much of a subflow as is asked when it goes. */
+// biome-ignore lint/suspicious/noExplicitAny: see above
+function leaving(stage: Stage, more: object = {}): any {
+  const done: string[] = [];
+  const tcb = {
+    ...{ isSynchronized: true, isReleased: false },
+    ...{ orphan: () => done.push('orphan'), shutdown: () => done.push('fin'), abort: () => done.push('rst') },
+    ...more,
+  };
+  const maps = { sendMap: new SendMap(), receiveMap: new ReceiveMap(1) };
+  return { stage, done, tcb, mayCarry: false, resetReason: -1, staging: null, ...maps };
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: see above
+const crowd = (subflows: object[]): any =>
+  fake({
+    ...{ subflows, expectation: { voice: null }, coupling: { remove: () => {} }, discardSent: () => {} },
+    ...{ fastclose: null, everMultiple: false },
+  });
+
+test('RFC 8684 §3.3.3: at the end all close by FIN, but for handshakes and silent paths beside one that works', () => {
+  const { ACTIVE, CLOSING, SUSPECT, CONNECTING } = Stage;
+  for (const [stages, ends] of [
+    [[ACTIVE], ['fin']],
+    [
+      [ACTIVE, SUSPECT],
+      ['fin', 'rst'],
+    ],
+    [
+      [CLOSING, SUSPECT],
+      ['fin', 'rst'],
+    ],
+    [[SUSPECT], ['fin']],
+    [
+      [SUSPECT, SUSPECT],
+      ['fin', 'fin'],
+    ],
+    [
+      [CONNECTING, SUSPECT],
+      ['rst', 'fin'],
+    ],
+  ] as const) {
+    const subflows = stages.map(stage => leaving(stage, { isSynchronized: stage !== CONNECTING }));
+    closeSubflows(as(crowd([...subflows])), 100);
+    for (const [i, { done, stage, resetReason }] of subflows.entries()) {
+      const isReset = ends[i] === 'rst';
+      assert.deepEqual(done, isReset ? ['rst'] : ['orphan', 'fin'], `${stages}`);
+      assert.deepEqual([stage, resetReason], isReset ? [Stage.CLOSED, 4] : [CLOSING, -1]);
+    }
+  }
+});
+
+test('a subflow that goes takes along what was expected of it, and of no other', () => {
+  const [a, b] = [leaving(Stage.ACTIVE), leaving(Stage.ACTIVE, {})];
+  const connection = crowd([a, b]);
+  connection.expectation.voice = b;
+  drop(as(connection), a);
+  assert.deepEqual([connection.subflows, connection.lingering], [[b], [a]]);
+  assert.equal(connection.expectation.voice, b);
+  assert.equal(connection.everMultiple, false);
+  b.mayCarry = true;
+  drop(as(connection), b);
+  assert.deepEqual([connection.expectation.voice, connection.everMultiple], [null, true]);
+});
+
+test('blocks that have nothing left to do are handed back, each one and no other', () => {
+  for (const released of [
+    [true, false, true],
+    [false, true, false],
+    [true, true, false],
+  ]) {
+    const lingering = released.map(isReleased => leaving(Stage.CLOSED, { isReleased }));
+    const connection = crowd([]);
+    connection.lingering = [...lingering];
+    const gone: object[] = [];
+    connection.owner.tcbReleased = (tcb: object) => gone.push(tcb);
+    sweep(as(connection));
+    assert.deepEqual(
+      connection.lingering,
+      lingering.filter(({ tcb }) => !tcb.isReleased),
+    );
+    assert.equal(gone.length, released.filter(Boolean).length);
+  }
+});
+
+test('RFC 8684 §3.3: a mapping and a DATA_ACK take 28 bytes, 24 while the peer writes numbers of 32 bits', () => {
+  for (const [peerUses64, bytes] of [
+    // Kind, length and flags; DATA_ACK, DSN, SSN, length, checksum.
+    [true, 4 + 8 + 8 + 4 + 2 + 2],
+    [false, 4 + 4 + 8 + 4 + 2 + 2],
+  ] as const) {
+    const subflow = Object.assign(Object.create(SubflowClass.prototype), { connection: { peerUses64 } });
+    assert.equal(subflow.dataOptionBytes, bytes);
+  }
+});
+
+test('RFC 8684 §B.2: data of a SYN is the first of the stream, and the window of the SYN is counted from there', () => {
+  for (const length of [0, 5]) {
+    const connection = fake({ remoteSequence: new DataSequence() });
+    const windows: number[][] = [];
+    connection.openWindow = (...window: number[]) => windows.push(window);
+    const subflow = Object.assign(Object.create(SubflowClass.prototype), {
+      connection,
+      tcb: { sndWnd: 700 },
+    });
+    subflow.earlyPayload(new Uint8Array(9), 2, length, 100);
+    assert.deepEqual(windows, [[1, 700]]);
+    assert.deepEqual([connection.receiveBuffer.next, subflow.earlyIn], [1 + length, length]);
+    const told = Ready.CONNECTED | Ready.WRITABLE | (length > 0 ? Ready.READABLE : 0);
+    assert.deepEqual(connection.told, [told]);
   }
 });

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Endpoints } from '../../src/mptcp/paths/endpoints.ts';
 import { Mp, type Segment } from '../../src/wire/index.ts';
+import { announce } from '../conformance/addresses.ts';
 import { first, has, isSyn, type Packet, type Side, World, type WorldOptions } from './world.ts';
 
 const isAddAddr = (s: Segment): boolean => has(s, Mp.ADD_ADDR) && !s.addAddrEcho;
@@ -232,18 +233,58 @@ test('an announced address is joined from the endpoints that are fullmesh, of it
 });
 
 test('the same announcement again is not another one; one of a family without a subflow is joined from nowhere', () => {
-  const { world, near, far } = worldOf({ serverAddresses: ['10.9.0.1', SECOND, 'fd00:9::2'] });
-  near.limit({ addAddrAccepted: 2, subflows: 8 }, 0);
+  const { world, near, far } = worldOf({ serverAddresses: ['10.9.0.1', SECOND, 'fd00:9::2', '10.9.0.4'] });
+  near.limit({ addAddrAccepted: 3, subflows: 8 }, 0);
   far.limit({ subflows: 8 }, 0);
   // The echo is lost, so that the same is announced three times.
   world.rules.push(first(2, s => has(s, Mp.ADD_ADDR) && s.addAddrEcho));
   far.add({ address: SECOND, signal: true, id: 1 }, 0);
   far.add({ address: 'fd00:9::2', signal: true, id: 2 }, 0);
+  far.add({ address: '10.9.0.4', signal: true, id: 3 }, 0);
   open(world);
   world.run(6_000);
-  assert.deepEqual(announced(world, 'server'), [1, 1, 1, 2]);
-  assert.deepEqual(routes(world), ['0>10.9.0.1:8080', '0>10.9.0.2:8080']);
-  assert.equal(world.packets('client', isJoinSyn).length, 1);
+  assert.deepEqual(announced(world, 'server'), [1, 1, 1, 2, 3]);
+  assert.deepEqual(routes(world), ['0>10.9.0.1:8080', '0>10.9.0.2:8080', '0>10.9.0.4:8080']);
+  assert.equal(world.packets('client', isJoinSyn).length, 2);
+});
+
+test('RFC 8684 §3.4.1: an identifier of another address, or an address under another identifier, is another one', () => {
+  for (const [second, third] of [
+    [{ id: 1, address: '10.9.0.3' }, ['0>10.9.0.1:8080', '0>10.9.0.2:8080', '0>10.9.0.3:8080']],
+    // It is joined already, and counts: there is no room for the next.
+    [{ id: 2, address: SECOND }, ['0>10.9.0.1:8080', '0>10.9.0.2:8080']],
+  ] as const) {
+    const { world, near, far } = worldOf({ serverAddresses: ['10.9.0.1', SECOND, '10.9.0.3', '10.9.0.4'] });
+    near.limit({ addAddrAccepted: 2, subflows: 8 }, 0);
+    far.limit({ subflows: 8 }, 0);
+    open(world);
+    announce(world, { id: 1, address: SECOND });
+    announce(world, second);
+    announce(world, { id: 4, address: '10.9.0.4' });
+    world.run(500);
+    assert.deepEqual(routes(world), third);
+  }
+});
+
+test('a server joins nothing, whatever its limits admit', () => {
+  const { world, near, far } = worldOf();
+  far.limit({ addAddrAccepted: 8, subflows: 8 }, 0);
+  near.add({ address: '10.2.0.1', signal: true }, 0);
+  open(world);
+  world.run(3_000);
+  assert.equal(announced(world, 'client').length, 1);
+  assert.equal(world.packets('server', isSyn).length, 0);
+  assert.equal(world.server.connection.multipath().subflows.length, 1);
+});
+
+test('an identifier that an endpoint has is not given to another address', () => {
+  const { world, near } = worldOf();
+  near.add({ address: '10.3.0.1', id: 1 }, 0);
+  open(world);
+  world.client.connection.addPath({ interfaceId: world.pathInterface(1) }, world.now);
+  world.run(500);
+  const [join] = world.packets('client', isJoinSyn);
+  assert.equal(join.segment.joinAddressId, 2);
 });
 
 test('a connection that goes on as TCP, or has ended, follows the table no more', () => {

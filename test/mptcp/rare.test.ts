@@ -71,6 +71,25 @@ test('setKeepAlive: the shorter of the application’s and the subflow’s idle 
   assert.equal(firstProbeMs(0, 0), Infinity);
 });
 
+test('setKeepAlive: of two that are equally long the application’s is in force, with its interval', () => {
+  for (const [ms, probes] of [
+    [19_999, 1],
+    [20_000, 1],
+    [20_001, 5],
+  ]) {
+    const world = new World({ client: { subflowKeepAliveMs: 20_000 } });
+    world.establish();
+    world.transfer('client', 100);
+    world.run(1_000);
+    world.client.connection.setKeepAlive(true, ms, world.now);
+    world.rules.push(() => 'drop');
+    const before = world.packets('client').length;
+    // Every 75 s the one, every 2 s the other.
+    world.run(20_001 + 8_000);
+    assert.equal(world.packets('client').length - before, probes, `${ms}`);
+  }
+});
+
 test('setKeepAlive without a time: the configured one, and off again', () => {
   const world = new World({ client: { keepAliveIdleMs: 7_000 } });
   world.establish();

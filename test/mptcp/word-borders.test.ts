@@ -49,6 +49,7 @@ test('a question brings a byte that never came, a second one 100 ms later is bel
     [12, 5, Flag.ACK, false],
     // A FIN is a number, too.
     [1, 10, Flag.ACK | Flag.FIN, true],
+    [1, 9, Flag.ACK | Flag.FIN, false],
     [11, 0, Flag.ACK | Flag.FIN, true],
   ] as const) {
     for (const [laterMs, ended] of [

@@ -155,7 +155,7 @@ export class PathManager {
 
   /** RFC 8684 §3.4.1: the peer can be reached at another address, from paths added later, too. */
   peerAddress(address: Announced, now: number): void {
-    if (!this.connection.client || this.stopped) return;
+    if (!this.connection.client) return;
     const known = this.announced.some(other => other.id === address.id && isSamePlace(other, address));
     if (this.managed !== null) {
       const from = known ? null : this.managed.takes(address.words);
@@ -262,7 +262,7 @@ export class PathManager {
     else plan.subflow = null;
     // RFC 8684 §3.4.1: after a failed attempt, an advertised address is left alone until it is advertised
     // again.
-    if (how.permanent || (how.neverOpened && plan.remoteId >= 0)) {
+    if (how.permanent || (how.neverOpened && plan.remoteId !== -1)) {
       this.plans.splice(this.plans.indexOf(plan), 1);
       const place = { words: plan.remoteWords, port: plan.remotePort };
       const i = this.announced.findIndex(other => isSamePlace(other, place));
@@ -334,7 +334,7 @@ export class PathManager {
   }
 
   private open(plan: Plan, now: number): void {
-    if (this.connection.remoteDeniesJoin && plan.remoteId < 0 && plan.path.remote === undefined) return;
+    if (this.connection.remoteDeniesJoin && plan.remoteId === -1 && plan.path.remote === undefined) return;
     const id = this.nextRequestId++;
     const interfaceId = plan.networkInterface.id;
     const remote = { address: plan.remoteAddress, port: plan.remotePort };
