@@ -119,6 +119,8 @@ class FallbackStream extends PlainStream {
   private readonly infiniteSsn: number;
   /** RFC 8684 §3.7: an MP_FAIL is owed, and must not be displaced by data. */
   private failOwed: boolean;
+  /** Found the damage, and no infinite mapping has come yet. */
+  private awaitsMapping: boolean;
 
   constructor(options: PlainStreamOptions & { subflow: Subflow; announce: boolean; failDsn: number }) {
     super(options);
@@ -129,6 +131,7 @@ class FallbackStream extends PlainStream {
     this.failOwed = options.failDsn !== -1;
     // Repeated by the side that found the damage; the other answers once.
     this.failsLeft = this.failOwed ? (options.announce ? 1 : ANNOUNCEMENTS) : 0;
+    this.awaitsMapping = this.failOwed && !options.announce;
     this.failDsn = options.failDsn;
     this.infiniteSsn = options.subflow.tcb.sndUna;
   }
@@ -144,6 +147,15 @@ class FallbackStream extends PlainStream {
 
   override dataOptions(segment: Segment): void {
     this.infiniteMapping(segment);
+  }
+
+  /**
+   * DEVIATION (RFC 8684 §3.7: "Failed data MUST NOT be DATA_ACKed and so will be retransmitted on other
+   * subflows"): there are no others, and the bytes are the stream's from now on. Linux sends its infinite
+   * mapping with new data only, for which its buffer has no room before a DATA_ACK of the old.
+   */
+  private acceptDamaged(segment: Segment): void {
+    if (this.awaitsMapping && this.failsLeft < ANNOUNCEMENTS) dataAck(this.subflow, segment);
   }
 
   private infiniteMapping(segment: Segment): void {
@@ -166,13 +178,14 @@ class FallbackStream extends PlainStream {
   }
 
   override ackOptions(segment: Segment, _now: number): void {
+    this.acceptDamaged(segment);
     if (this.failsLeft <= 0) {
       // Also without data, for a side that only receives has no other way to say it.
       this.infiniteMapping(segment);
       return;
     }
     this.failsLeft--;
-    segment.mp = Mp.FAIL;
+    segment.mp |= Mp.FAIL;
     segment.failDsnHi = this.connection.remoteSequence.wireHi(this.failDsn);
     segment.failDsnLo = this.connection.remoteSequence.wireLo(this.failDsn);
     this.connection.env.counters.MPFailTx++;
@@ -182,6 +195,7 @@ class FallbackStream extends PlainStream {
     if ((segment.mp & Mp.DSS) !== 0 && (segment.dssFlags & DssFlag.MAP) !== 0 && segment.dataLength === 0) {
       // The peer has understood.
       this.failsLeft = 0;
+      this.awaitsMapping = false;
     }
     // The peer goes on signalling what does not arrive here: tell it once more.
     if (this.mappingsLeft > 0 && segment.payloadLength === 0) this.tcb.ackPending = true;

@@ -365,7 +365,9 @@ export const CONTROL_RULES: readonly Rule[] = [
     level: 'MUST',
     section: '3.7',
     asks: 'damaged data gets no DATA_ACK',
-    here: '[mptcp/receive.ts]',
+    here:
+      '[mptcp/receive.ts]; on an only subflow it is the stream of TCP, and has one as soon as MP_FAIL has left, ' +
+      'for Linux’s sake, [mptcp/fallback.ts]',
   },
   {
     id: 'B4d',

@@ -224,6 +224,29 @@ test('B4g: wrong checksum on the only subflow: MP_FAIL on the ACK, then plain TC
   );
 });
 
+test('B4g: after MP_FAIL what was damaged is acknowledged, for a peer whose buffer has no room for an infinite mapping', () => {
+  const peer = new RawPeer({ checksum: true });
+  const flow = peer.open();
+  peer.data(flow, { bytes: bytesOf(100), dsn: 1 });
+  const [first] = peer.data(flow, { bytes: bytesOf(100, 100), dsn: 101, checksum: 1 });
+  assert.ok(has(first, Mp.FAIL) && !has(first, Mp.DSS));
+  // As Linux: what was written before is still on its way, and nothing else may be sent without a DATA_ACK.
+  let fails = 1;
+  for (let dsn = 201; dsn <= 2_001; dsn += 100) {
+    const sent = peer.data(flow, { bytes: bytesOf(100, dsn - 1), dsn });
+    const acks = [...sent, ...peer.wait(100)];
+    assert.equal(peer.dataAck(acks.at(-1) as Segment), dsn + 100);
+    fails += acks.filter(s => has(s, Mp.FAIL)).length;
+  }
+  assert.equal(fails, 10);
+  const infinite = peer.mapping({ ssn: 101, dsn: 101, length: 0, payload: bytesOf(0), checksum: 0 });
+  const segment = peer.segment(flow, infinite);
+  flow.ssn += 10;
+  const sent = [...peer.put(segment, bytesOf(10, 2_100)), ...peer.wait(100)];
+  assert.ok(sent.length > 0 && sent.every(s => s.mp === 0), 'options after the infinite mapping');
+  assert.deepEqual(peer.read(), bytesOf(2_110));
+});
+
 test('D4: a DATA_FIN alone with a wrong checksum is not believed', () => {
   const peer = new RawPeer({ checksum: true });
   const flow = peer.open();
