@@ -68,10 +68,11 @@ export function createController(
   name: CongestionName,
   mssBytes: number,
   initialWindowBytes: number,
+  asLinux: boolean = false,
 ): CongestionController {
   switch (name) {
     case 'cubic':
-      return new Cubic(mssBytes, initialWindowBytes);
+      return new Cubic(mssBytes, initialWindowBytes, asLinux);
     case 'reno':
       return new Reno(mssBytes, initialWindowBytes);
     case 'lia':

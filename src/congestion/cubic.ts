@@ -13,15 +13,19 @@
 
 import { type CongestionController, windowAfterIdle } from './controller.ts';
 import { HyStart } from './hystart.ts';
+import { LinuxHyStart } from './hystart-linux.ts';
 
 export class Cubic implements CongestionController {
   readonly name = 'cubic';
   cwndBytes: number;
   ssthreshBytes: number = Infinity;
 
+  readonly #asLinux: boolean;
   #initialWindowBytes: number;
   #mssBytes: number;
-  #hystart: HyStart | null = new HyStart();
+  #hystart: HyStart | null = null;
+  /** In place of it, in a host that is to behave as Linux. */
+  #linuxHystart: LinuxHyStart | null = null;
   #inRecovery = false;
 
   /** 0: undefined, no congestion event so far. */
@@ -50,7 +54,10 @@ export class Cubic implements CongestionController {
   #undoWEst = 0;
   #undoHystart: HyStart | null = null;
 
-  constructor(mssBytes: number, initialWindowBytes: number) {
+  constructor(mssBytes: number, initialWindowBytes: number, asLinux: boolean = false) {
+    if (asLinux) this.#linuxHystart = new LinuxHyStart();
+    else this.#hystart = new HyStart();
+    this.#asLinux = asLinux;
     this.#mssBytes = mssBytes;
     this.#initialWindowBytes = initialWindowBytes;
     this.cwndBytes = initialWindowBytes;
@@ -79,6 +86,7 @@ export class Cubic implements CongestionController {
     const sinceLastAckMs = Math.max(now - this.#lastAckMs, 0);
     this.#lastAckMs = now;
     if (this.#inRecovery) return;
+    this.#judgeAsLinux(ackedBytes, inFlightBytes, latestRttMs, now);
     if (!cwndLimited) {
       // RFC 9438 §4.2: t "MUST NOT include periods during which cwnd has not been updated due to
       // application-limited behavior".
@@ -113,6 +121,7 @@ export class Cubic implements CongestionController {
     this.#inRecovery = false;
     this.#afterTimeout = true;
     this.#epochStarted = false;
+    if (this.#asLinux) this.#linuxHystart = new LinuxHyStart();
   }
 
   onIdle(idleMs: number, rtoMs: number): void {
@@ -141,6 +150,13 @@ export class Cubic implements CongestionController {
     }
     this.#undoCwndBytes = 0;
     this.#inRecovery = false;
+  }
+
+  #judgeAsLinux(ackedBytes: number, inFlightBytes: number, latestRttMs: number, now: number): void {
+    if (this.#linuxHystart === null || this.cwndBytes >= this.ssthreshBytes) return;
+    if (!this.#linuxHystart.isOver(ackedBytes, inFlightBytes, latestRttMs, this.#segments(), now)) return;
+    this.#linuxHystart = null;
+    this.ssthreshBytes = this.cwndBytes;
   }
 
   // DEVIATION (Linux does the same): RFC 9406 limits the growth an unpaced sender takes from one

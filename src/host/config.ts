@@ -52,6 +52,9 @@ export const DEFAULT_CONFIG: Config = {
   fastOpenBlackholeMs: 0,
 };
 
+/** Longer than any test, and no limit to anything. */
+const ENDLESS = 2 ** 31 - 1;
+
 /**
  * Every setting as Linux has it where ours is another on purpose: for who compares with Linux packet by
  * packet. The reasons are in docs/api/sysctls.md and in the comments of the defaults.
@@ -73,6 +76,13 @@ export const LINUX_CONFIG: Partial<Config> = {
   lossProbeDelayMs: 200,
   firstDataAck: false,
   removeAddrRetries: 0,
+  // As many SYN/ACKs as tcp_synack_retries says, whatever they weigh.
+  amplificationLimit: ENDLESS,
+  // A subflow that is lost stays so.
+  replaceAfterMs: ENDLESS,
+  rejoinMinMs: ENDLESS,
+  rejoinMaxMs: ENDLESS,
+  asLinux: true,
 };
 
 /** Defaults with `overrides` laid over them; unknown keys and impossible values are refused by name. */

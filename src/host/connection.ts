@@ -96,6 +96,11 @@ export class Connection implements MultipathOwner, HeapItem {
     return this.isClosed;
   }
 
+  /** A SYN was answered and the third ACK is waited for. */
+  get isHalfOpen(): boolean {
+    return this.listener !== null;
+  }
+
   /** Multipath TCP is in use, and the peer has shown that it has our key (RFC 8684 §3.1). */
   get isFullyEstablished(): boolean {
     const side = this.multipathSide;

@@ -34,6 +34,7 @@ import { Managed } from './paths/managed.ts';
 import { PathManager } from './paths/path-manager.ts';
 import { RACE_FLOW, type SynRace } from './race.ts';
 import { bytesRead } from './receive.ts';
+import { LeastQueued } from './scheduler/least-queued.ts';
 import { LowestRtt } from './scheduler/lowest-rtt.ts';
 import type { Scheduler } from './scheduler/scheduler.ts';
 import { releaseSent, transmitConnection } from './send.ts';
@@ -53,7 +54,7 @@ export class MultipathConnection implements ByteStream {
   readonly owner: MultipathOwner;
   /** This side sent the first SYN. */
   readonly client: boolean;
-  readonly scheduler: Scheduler = new LowestRtt();
+  readonly scheduler: Scheduler;
   readonly paths: PathManager;
   readonly signals: Signals = new Signals();
   readonly coupling: Coupling = new Coupling();
@@ -155,6 +156,7 @@ export class MultipathConnection implements ByteStream {
     endpoints?: Endpoints | null;
   }) {
     this.env = options.env;
+    this.scheduler = this.env.config.asLinux ? new LeastQueued() : new LowestRtt();
     this.owner = options.owner;
     this.client = options.client;
     const config = options.env.config;

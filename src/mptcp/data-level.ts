@@ -2,7 +2,7 @@
 // DATA_FIN in both directions, and the connection-level timer (RFC 8684 §3.3.2–§3.3.6). Before: options-in,
 // receive. After: send.
 
-import { Ready } from '../tcp/index.ts';
+import { Ready, Timer } from '../tcp/index.ts';
 import { abandon, abortConnection } from './close.ts';
 import type { MultipathConnection } from './connection.ts';
 import { mayBeHeardAsTcp, signalsVanished } from './fallback.ts';
@@ -104,14 +104,22 @@ export function dataForNobody(connection: MultipathConnection, now: number): voi
 /** Guards against acknowledgements lost for good, or faked on the way (RFC 8684 §3.3.6). */
 export function startDataTimer(connection: MultipathConnection, now: number): void {
   if (connection.dataTimerMs !== Infinity) return;
-  let rtoMs = 0;
-  for (const subflow of connection.subflows)
-    if (subflow.isOpen) rtoMs = Math.max(rtoMs, subflow.tcb.rtt.rtoMs);
+  const { asLinux, rtoMinMs } = connection.env.config;
+  let rtoMs = asLinux ? rtoMinMs : 0;
+  for (const subflow of connection.subflows) {
+    if (subflow.isOpen) rtoMs = Math.max(rtoMs, asLinux ? pendingMs(subflow, now) : subflow.tcb.rtt.rtoMs);
+  }
   if (rtoMs === 0) rtoMs = connection.env.config.rtoInitialMs;
   // The first repetition of a DATA_FIN alone does not slow down the next yet, as in Linux.
   const isAlone = connection.dataUna >= connection.dataNxt;
   const doublings = Math.max(0, connection.dataBackoff - (isAlone ? 1 : 0));
   connection.dataTimerMs = now + Math.min(rtoMs * 2 ** doublings, connection.env.config.rtoMaxMs);
+}
+
+/** As Linux, which waits for what TCP is waiting for, and otherwise no longer than it must. */
+function pendingMs({ tcb }: Subflow, now: number): number {
+  const leftMs = tcb.deadlines[Timer.RETRANSMIT] - now;
+  return leftMs < Infinity ? leftMs : 0;
 }
 
 /**
@@ -122,9 +130,9 @@ export function startDataTimer(connection: MultipathConnection, now: number): vo
  */
 export function dataTaken(subflow: Subflow, now: number): void {
   const { connection, lastWithoutOptions } = subflow;
-  const { dataUna, dataNxt, dataBackoff } = connection;
+  const { dataUna, dataNxt, dataBackoff, env } = connection;
   if (dataUna >= dataNxt || lastWithoutOptions || !connection.taken.contains(dataUna, dataUna + 1)) return;
-  if (isInFlight(connection)) return;
+  if (env.config.asLinux || isInFlight(connection)) return;
   const isKnown = connection.wasJoined || dataUna > connection.unplacedDsn;
   if (connection.unplacedDsn === Infinity) connection.unplacedDsn = dataUna;
   if (!isKnown) return;
@@ -153,10 +161,10 @@ export function dataTimeout(connection: MultipathConnection, now: number): void 
     connection.dataFinQueued = true;
     connection.keysSent = false;
     ackEverywhere(connection);
-    // A middlebox may hide the DATA_FIN, or drop what carries it, but not a FIN.
-    const { client, confirmed, dataBackoff } = connection;
+    // A middlebox may hide the DATA_FIN, or drop what carries it, but not a FIN. Linux sends none.
+    const { client, confirmed, dataBackoff, env } = connection;
     // A server that has fallen back answers no DATA_FIN. Nothing but the end is to be said to it.
-    if (dataBackoff >= (client && !confirmed ? FIN_AFTER_PLAIN : FIN_AFTER))
+    if (!env.config.asLinux && dataBackoff >= (client && !confirmed ? FIN_AFTER_PLAIN : FIN_AFTER))
       for (const s of connection.subflows) if (!confirmed || isCandid(s)) s.tcb.shutdown();
   } else {
     return;

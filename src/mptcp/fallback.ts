@@ -213,7 +213,9 @@ function isContiguous(subflow: Subflow): boolean {
  * would too, and the peer knows already.
  */
 function signalsMissing(subflow: Subflow, cause: string, now: number): boolean {
-  if (!mayHaveConcluded(subflow)) return fallBack(subflow, { cause, seenBy: 'local', announce: true }, now);
+  // DEVIATION (Linux says nothing: RFC 8684 §3.7 wants an infinite mapping, and its peer then knows).
+  const announce = !subflow.connection.env.config.asLinux;
+  if (!mayHaveConcluded(subflow)) return fallBack(subflow, { cause, seenBy: 'local', announce }, now);
   return fallBack(subflow, { cause: 'options-dropped', seenBy: 'peer' }, now);
 }
 
@@ -234,7 +236,9 @@ export function fallBack(subflow: Subflow, options: FallbackOptions, now: number
     connection.finish({ code: 'ENETDOWN', text: 'the only path of a plain TCP connection was taken away' });
     return false;
   }
-  connection.env.counters[FALLBACK_CAUSES[options.cause].counter]++;
+  // As Linux counts: Multipath TCP had worked.
+  const hadWorked = options.cause === 'ack-without-data-ack' && connection.confirmed;
+  connection.env.counters[hadWorked ? 'DssFallback' : FALLBACK_CAUSES[options.cause].counter]++;
   raceWon(connection, subflow, now);
   const plain = new FallbackStream({
     owner: connection.owner,
@@ -295,7 +299,9 @@ export function mappingMissing(subflow: Subflow, ssn: number, length: number, no
     if (subflow.dataAckSent) signalsMissing(subflow, 'data-without-mapping', now);
     else fallBack(subflow, { cause: 'data-without-mapping', seenBy: 'local' }, now);
   } else {
-    // RFC 8684 §3.7: "the subflow SHOULD be treated as broken and closed with a RST"
+    // RFC 8684 §3.7: "the subflow SHOULD be treated as broken and closed with a RST", which acknowledges what
+    // came in Linux.
+    if (subflow.connection.env.config.asLinux) subflow.tcb.rcvNxt = ssn + length;
     subflow.reset(
       { reason: ResetReason.MIDDLEBOX, text: 'data arrived without a mapping', transient: true },
       now,

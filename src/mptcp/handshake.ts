@@ -107,8 +107,11 @@ function capableAnswered(subflow: Subflow, segment: Segment, now: number): boole
 
 /** RFC 8684 §3.1: a SYN without MP_CAPABLE begins a regular TCP session. */
 function plainAnswered(subflow: Subflow, cause: PlainCause, now: number): boolean {
-  subflow.connection.owner.setEndpoints(subflow.tcb);
-  if (subflow.connection.race !== null || cause === 'syn-unanswered') optionsDropped(subflow, now);
+  const { connection, tcb } = subflow;
+  connection.owner.setEndpoints(tcb);
+  // Where the first SYN without the option was lost as well, the option is not what they were lost for.
+  const firstWithout = tcb.synTransmissions === connection.env.config.synRetransBeforeFallback + 2;
+  if (connection.race !== null || (cause === 'syn-unanswered' && firstWithout)) optionsDropped(subflow, now);
   return fallBack(subflow, { cause, seenBy: 'local' }, now);
 }
 
@@ -149,7 +152,8 @@ function capableConfirmed(subflow: Subflow, segment: Segment, now: number): bool
   connection.managed?.work(now);
   // A client may join only once it has seen a DSS: where neither side has data yet, an acknowledgement is
   // one.
-  if (segment.payloadLength === 0 && (connection.env.config.firstDataAck || subflow.earlyIn > 0)) {
+  const { asLinux, firstDataAck } = connection.env.config;
+  if (segment.payloadLength === 0 && (firstDataAck || (subflow.earlyIn > 0 && !asLinux))) {
     subflow.tcb.deadlines[Timer.DELAYED_ACK] = now + connection.env.config.delayedAckMs;
   }
   return true;

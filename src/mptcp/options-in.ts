@@ -116,6 +116,16 @@ function dataSequenceSignal(
   const connection = subflow.connection;
   const flags = segment.dssFlags;
   let finIsLate = false;
+  const comesWithFin = segment.payloadLength > 0 && (flags & DssFlag.DATA_FIN) !== 0;
+  if (
+    comesWithFin &&
+    connection.env.config.asLinux &&
+    subflow.tcb.quickAcks > 0 &&
+    !connection.isPeerFinished
+  ) {
+    subflow.earlierAck = connection.dataFinDue ? 2 : 1;
+    subflow.tcb.finAfterAck = subflow.tcb.ackAgain = true;
+  }
   // A subflow counts as company when options come through on it, not when its handshake does.
   if (subflow.isOpen) connection.lonelyMs = Infinity;
   if ((flags & DssFlag.DATA_ACK) !== 0) {
@@ -134,8 +144,12 @@ function dataSequenceSignal(
   if ((flags & DssFlag.MAP) === 0) return true;
   const before = connection.isPeerFinished;
   const goesOn = mapping(subflow, segment, ssn, now);
-  if (finIsLate && !before && connection.isPeerFinished)
-    for (const { tcb } of connection.subflows) tcb.finAfterAck = true;
+  if (before || !connection.isPeerFinished) return goesOn;
+  for (const { tcb } of connection.subflows) {
+    tcb.finAfterAck ||= finIsLate;
+    // As Linux, whose acknowledgement of the DATA_FIN follows even where the FIN has said it.
+    tcb.ackAgain = !finIsLate && connection.isDone && connection.env.config.asLinux;
+  }
   return goesOn;
 }
 
@@ -154,7 +168,11 @@ function isFinLate(
 function mapping(subflow: Subflow, segment: Segment, ssn: number, now: number): boolean {
   const connection = subflow.connection;
   const flags = segment.dssFlags;
-  if (segment.dataLength === 0) return infiniteMappingReceived(subflow, segment, now);
+  if (segment.dataLength === 0) {
+    // Linux takes an infinite mapping from data alone; ours says it on acknowledgements as well.
+    if (connection.env.config.asLinux && segment.payloadLength === 0) return true;
+    return infiniteMappingReceived(subflow, segment, now);
+  }
   if (provesKeys(subflow)) connection.confirm(now);
   subflow.mappingSeen = true;
   // RFC 8684 §3.3: a checksum where none was negotiated, or none where one was: the receiver MUST close the

@@ -64,6 +64,13 @@ export function ackOptions(subflow: Subflow, segment: Segment, now: number): voi
   const { tcb } = subflow;
   // As Linux: both DATA_FINs and the FIN before it have been acknowledged.
   if (tcb.state === State.TIME_WAIT && connection.isDone) return;
+  if (subflow.earlierAck > 0) {
+    const withFin = subflow.earlierAck === 2;
+    subflow.earlierAck = 0;
+    dataAck(subflow, segment, connection.isPeerFinished ? 1 : 0);
+    if (withFin) dataFin(connection, segment);
+    return;
+  }
   const isRepeat = subflow.ackedDsn === connection.dataAckDsn && tcb.lastAckSent === tcb.rcvNxt;
   dataAck(subflow, segment);
   // A repeated DATA_FIN leaves no room beside it: signals go first, the DATA_FIN with the next
@@ -73,20 +80,25 @@ export function ackOptions(subflow: Subflow, segment: Segment, now: number): voi
   if (connection.dataFinDue && !signalFirst) {
     // RFC 8684 §3.3.3: without data, subflow sequence number 0, length 1, checksum over the pseudo-header
     // only.
-    segment.dssFlags |= mappingFlags(connection) | DssFlag.DATA_FIN;
-    segment.dsnHi = connection.localSequence.wireHi(connection.dataFinDsn);
-    segment.dsnLo = connection.localSequence.wireLo(connection.dataFinDsn);
-    segment.ssn = 0;
-    segment.dataLength = 1;
-    segment.checksum = -1;
-    if (connection.checksum) {
-      const header = { sequence: connection.localSequence, dsn: connection.dataFinDsn, ssn: 0 };
-      segment.checksum = mappingChecksum({ ...header, length: 1, sum: 0 });
-    }
+    dataFin(connection, segment);
     dataFinSent(connection, now);
     return;
   }
   addSignal(subflow, segment, isRepeat, now);
+}
+
+/** A DATA_FIN without data. */
+function dataFin(connection: MultipathConnection, segment: Segment): void {
+  segment.dssFlags |= mappingFlags(connection) | DssFlag.DATA_FIN;
+  segment.dsnHi = connection.localSequence.wireHi(connection.dataFinDsn);
+  segment.dsnLo = connection.localSequence.wireLo(connection.dataFinDsn);
+  segment.ssn = 0;
+  segment.dataLength = 1;
+  segment.checksum = -1;
+  if (connection.checksum) {
+    const header = { sequence: connection.localSequence, dsn: connection.dataFinDsn, ssn: 0 };
+    segment.checksum = mappingChecksum({ ...header, length: 1, sum: 0 });
+  }
 }
 
 function mappingFlags(connection: MultipathConnection): number {
@@ -116,7 +128,7 @@ export function resetOptions(subflow: Subflow, segment: Segment): void {
  * RFC 8684 §3.3.2: data received with a 64-bit DSN is acknowledged with 64 bits; before any data 32 do, as in
  * Linux.
  */
-export function dataAck(subflow: Subflow, segment: Segment): void {
+export function dataAck(subflow: Subflow, segment: Segment, lessBy = 0): void {
   const connection = subflow.connection;
   segment.mp |= Mp.DSS;
   segment.dssFlags = 0;
@@ -125,7 +137,7 @@ export function dataAck(subflow: Subflow, segment: Segment): void {
   subflow.dataAckSent = true;
   subflow.acksOwed = Owed.NOTHING;
   segment.dssFlags = DssFlag.DATA_ACK;
-  const dsn = connection.dataAckDsn;
+  const dsn = connection.dataAckDsn - lessBy;
   subflow.ackedDsn = dsn;
   segment.dataAckLo = connection.remoteSequence.wireLo(dsn);
   if (connection.peerUses64) {
@@ -153,7 +165,8 @@ function capableKeys(subflow: Subflow, segment: Segment, length: number): void {
  */
 function keysRepeated(subflow: Subflow, now: number): void {
   if (subflow.acksOwed === Owed.KEYS) subflow.acksOwed = Owed.DATA_ACK;
-  else if (subflow.earlyOut > 0) subflow.acksOwedMs = now + subflow.connection.env.config.delayedAckMs;
+  else if (subflow.earlyOut > 0 && !subflow.connection.env.config.asLinux)
+    subflow.acksOwedMs = now + subflow.connection.env.config.delayedAckMs;
 }
 
 function fastcloseKey(subflow: Subflow, segment: Segment): void {

@@ -149,7 +149,8 @@ function conclude(subflow: Subflow, seenBy: 'local' | 'peer', now: number): bool
 
 /** Nothing on either side was ever assigned elsewhere, or twice, or could be by now: TCP may go on. */
 export function isCandid(subflow: Subflow): boolean {
-  if (!subflow.tcb.timestamps || subflow.stage !== Stage.ACTIVE) return false;
+  if (!subflow.tcb.timestamps || subflow.stage !== Stage.ACTIVE || subflow.connection.env.config.asLinux)
+    return false;
   return subflow.connection.nextSubflowId === 1 && isContinuous(subflow);
 }
 

@@ -159,7 +159,9 @@ function sendNew(
   const dsn = connection.dataNxt;
   connection.dataNxt += length;
   connection.expectation.asked(now);
-  return sendMapped(connection, subflow, dsn, length, connection.dataNxt === end, out, offset, now);
+  // Pushed, too, where the peer's window ends: it is to read.
+  const last = connection.dataNxt === Math.min(end, connection.sndRight);
+  return sendMapped(connection, subflow, dsn, length, last, out, offset, now);
 }
 
 function sendMapped(

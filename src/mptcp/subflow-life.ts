@@ -18,7 +18,7 @@ import type { FallbackInfo } from './observation.ts';
 import { raceWon } from './race.ts';
 import { ResetReason } from './reset-reason.ts';
 import { Owed, Stage, type Subflow } from './subflow.ts';
-import { probeSuspected, silence, suspect } from './suspicion.ts';
+import { hasAlternative, probeSuspected, silence, suspect } from './suspicion.ts';
 
 /** An open subflow that nobody has reset for so long is there to stay. */
 const SETTLED_MS = 5_000;
@@ -102,6 +102,10 @@ function keepAliveProbesOf(connection: MultipathConnection, subflow: Subflow): n
 
 /** The retransmission timer of a subflow fired: do not wait for it alone. */
 export function subflowTimedOut(connection: MultipathConnection, subflow: Subflow, now: number): void {
+  if (connection.env.config.asLinux) {
+    if (hasAlternative(subflow)) connection.reinjectFrom(subflow);
+    return;
+  }
   if (subflow.stage === Stage.ACTIVE) suspect(subflow, now);
   if (subflow.isOpen) connection.paths.subflowSuspect(subflow, now);
 }
@@ -228,6 +232,11 @@ export function hastenJoin({ tcb }: Subflow, now: number): void {
 
 /** RFC 8684 §3.4.2: ask before removing; meanwhile its bytes go elsewhere. */
 export function probeForRemoval(subflow: Subflow, now: number): void {
+  // DEVIATION (Linux does not ask).
+  if (subflow.connection.env.config.asLinux) {
+    closeSubflow(subflow.connection, subflow, now);
+    return;
+  }
   suspect(subflow, now);
   subflow.tcb.probePending = true;
   subflow.tellMs = Infinity;

@@ -135,6 +135,11 @@ export class Subflow implements Extension, Path {
   /** After data in the SYN: acknowledgements that are to leave, and when. */
   acksOwed: Owed = Owed.NOTHING;
   acksOwedMs: number = Infinity;
+  /**
+   * As Linux: data that a DATA_FIN came with is acknowledged before the DATA_FIN is taken note of, and our
+   * own DATA_FIN (1: not due then, 2: due) stands beside it.
+   */
+  earlierAck: 0 | 1 | 2 = 0;
   /** The MP_TCPRST the peer sent, if it did. */
   peerReset: { transient: boolean; reason: number; text: string } | null = null;
   /** MP_TCPRST reason of our reset, -1 for none; and whether it is transient. */
@@ -200,7 +205,8 @@ export class Subflow implements Extension, Path {
 
   /** The peer has the keys: after data in the SYN it is to have a DATA_ACK as well (options-out). */
   oweDataAck(): void {
-    if (this.earlyOut > 0 && !this.dataAckSent) this.acksOwed = Owed.DATA_ACK;
+    const { asLinux } = this.tcb.env.config;
+    if (this.earlyOut > 0 && !this.dataAckSent && !asLinux) this.acksOwed = Owed.DATA_ACK;
   }
 
   /** The SYN/ACK came again: the peer has heard neither keys nor DATA_ACK. */

@@ -13,7 +13,8 @@ import { Stage, type Subflow } from './subflow.ts';
 export function watch(subflow: Subflow, now: number): void {
   const tcb = subflow.tcb;
   if (subflow.stage === Stage.SUSPECT) return;
-  if (subflow.stage !== Stage.ACTIVE || !hasAlternative(subflow)) {
+  // Linux waits for the retransmission timeout, and asks nobody.
+  if (subflow.stage !== Stage.ACTIVE || subflow.connection.env.config.asLinux || !hasAlternative(subflow)) {
     subflow.suspectMs = Infinity;
     return;
   }

@@ -4,7 +4,7 @@
 
 import { Flag, Mp, type Segment } from '../wire/index.ts';
 import { echoReceived, windowReduced } from './ecn.ts';
-import { detectLosses, rackDelivered, rackDuplicate } from './rack.ts';
+import { detectLosses, noteReordering, rackDelivered, rackDuplicate } from './rack.ts';
 import { enterLoss, enterRecovery, type RecoveryAck, recoveryOnAck } from './recovery.ts';
 import { Sent } from './sent-queue.ts';
 import { Hold, Recovery, type Tcb } from './tcb.ts';
@@ -26,7 +26,9 @@ export function processAck(tcb: Tcb, segment: Segment, ssn: number, ack: number,
   tcb.highestSackedBefore = tcb.highestSacked;
   if (tcb.sack) processSack(tcb, segment, ack, tsEcr, now);
   if (advanced) delivered += advance(tcb, ack, tsEcr, now);
+  noteReordering(tcb);
   delivered += Math.max(0, tcb.sent.sackedBytes - before + sackedFreed);
+  tcb.segmentsDelivered += Math.ceil(delivered / tcb.payloadMss);
   sackedFreed = 0;
   // RFC 5681 §2: a duplicate acknowledges nothing new, carries nothing and changes nothing.
   const duplicate = ack === tcb.sndUna && !advanced && tcb.sndWnd === windowBefore && isPure(segment);
@@ -62,7 +64,9 @@ export function processAck(tcb: Tcb, segment: Segment, ssn: number, ack: number,
   const echoed = (segment.flags & (Flag.ECE | Flag.SYN)) === Flag.ECE && echoReceived(tcb, delivered, now);
   // The window with which recovery ends is the one to go on with.
   const isOver = recovering === Recovery.RECOVERY && tcb.recovery === Recovery.OPEN;
-  if (delivered > 0 && !echoed && !isOver && (advanced || tcb.recovery !== Recovery.OPEN)) {
+  // Linux lets it grow where reordering is usual.
+  const grows = advanced || tcb.recovery !== Recovery.OPEN || isReordering(tcb);
+  if (delivered > 0 && !echoed && !isOver && grows) {
     const limited = tcb.cwndLimited || (inSlowStart(tcb) && tcb.congestion.cwndBytes < 2 * tcb.usageBytes);
     const rtt = tcb.rtt;
     tcb.congestion.onAck(delivered, tcb.pipeBytes, rtt.srttMs, rtt.minMs, newestSampleMs, limited, now);
@@ -72,6 +76,10 @@ export function processAck(tcb: Tcb, segment: Segment, ssn: number, ack: number,
     tcb.extension.acknowledged(tcb.sndUna, now);
   }
   if (advanced || delivered > 0) scheduleLossProbe(tcb, now);
+}
+
+function isReordering({ env, reorderingSegments }: Tcb): boolean {
+  return env.config.asLinux && reorderingSegments > 3;
 }
 
 function inSlowStart(tcb: Tcb): boolean {
@@ -170,20 +178,24 @@ function insideSecond(tcb: Tcb, segment: Segment, left: number, right: number): 
   return left >= tcb.unwrapAck(segment.sackLeft[1]) && right <= tcb.unwrapAck(segment.sackRight[1]);
 }
 
+/** Byte for byte; Linux takes no report of a part of a segment. */
 function markBlock(tcb: Tcb, left: number, right: number, tsEcr: number, now: number): void {
   const sent = tcb.sent;
+  const unit = tcb.env.config.asLinux ? tcb.payloadMss : 1;
   let i = sent.find(left);
   if (i < sent.count && sent.start(i) < left) {
     if ((sent.flags(i) & Sent.SACKED) === 0) {
-      if (mayDivide(tcb)) sent.splitAt(i, left);
+      const from = sent.start(i) + Math.ceil((left - sent.start(i)) / unit) * unit;
+      if (from < sent.end(i) && mayDivide(tcb)) sent.splitAt(i, from);
       i++;
     }
   }
   for (; i < sent.count && sent.start(i) < right; i++) {
     if ((sent.flags(i) & Sent.SACKED) !== 0) continue;
     if (sent.end(i) > right) {
-      if (!mayDivide(tcb)) return;
-      sent.splitAt(i, right);
+      const whole = right - sent.start(i) - ((right - sent.start(i)) % unit);
+      if (whole === 0 || !mayDivide(tcb)) return;
+      sent.splitAt(i, sent.start(i) + whole);
     }
     takeSample(tcb, i, sent.flags(i), tsEcr, now);
     rackDelivered(tcb, i, tsEcr, now);

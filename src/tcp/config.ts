@@ -64,6 +64,11 @@ export interface TcpConfig {
   mtuFloorBytes: number;
   /** Bytes sent to an address that has not proved itself, per byte received from it. */
   amplificationLimit: number;
+  /**
+   * What leaves is what leaves Linux also where ours is another on purpose and nothing else here decides it:
+   * fewer signals of Multipath TCP, their order, and its scheduler (docs/api/options.md lists it).
+   */
+  asLinux: boolean;
 }
 
 export const TCP_DEFAULTS: TcpConfig = {
@@ -103,5 +108,9 @@ export const TCP_DEFAULTS: TcpConfig = {
   hopLimit: 64,
   maxSegmentBytes: 0,
   mtuFloorBytes: 1280,
+  // DEVIATION (Linux: no limit, six SYN/ACKs): who forges an address must not send its owner much more
+  // through us than himself, as QUIC has it (RFC 9000 §8.1). Two SYN/ACKs with MP_CAPABLE fit; a client that
+  // did not hear them repeats its SYN, and each repetition admits two more.
   amplificationLimit: 3,
+  asLinux: false,
 };

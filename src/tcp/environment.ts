@@ -47,6 +47,8 @@ export class Shared {
   /** Buffer and length of the packet being received. */
   inBytes: Uint8Array = new Uint8Array(0);
   inPacketBytes = 0;
+  /** What packets to an address may measure, by its words, as routers have said; and until when it counts. */
+  readonly pathMtus: Map<string, { mtuBytes: number; untilMs: number }> = new Map();
   private readonly pool: Uint8Array = new Uint8Array(256);
   private poolAt: number = this.pool.length;
 

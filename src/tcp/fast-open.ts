@@ -116,7 +116,8 @@ export function synAnswered(tcb: Tcb, segment: Segment, ack: number, now: number
   const { bytes } = fastOpen;
   const cookie = segment.fastOpenLength > 0 ? segment.fastOpenCookie.slice(0, segment.fastOpenLength) : null;
   const all = ack - 1 === bytes;
-  if (bytes > 0 && all) counters.TCPFastOpenActive++;
+  tcb.synDataTaken = bytes > 0 && all;
+  if (tcb.synDataTaken) counters.TCPFastOpenActive++;
   else if (bytes > 0) counters.TCPFastOpenActiveFail++;
   const synLost = tcb.synTransmissions > 1 && cookie === null && !all;
   // RFC 7413 §4.1.3: "cookie and MSS"; an answer that nobody asked for is not believed.

@@ -47,7 +47,8 @@ export function receiveSynSent(tcb: Tcb, segment: Segment, now: number): void {
   negotiateEcn(tcb, segment);
   if (!hasAck) {
     tcb.moveTo(State.SYN_RECEIVED, 'simultaneous open');
-    synAnswered(tcb, segment, 1, now);
+    // Data that left with our SYN may have been taken: the SYN/ACK says so.
+    if (tcb.sndNxt === 1) synAnswered(tcb, segment, 1, now);
     tcb.synPending = true;
     return;
   }
@@ -89,8 +90,10 @@ export function completeHandshake(
 ): boolean {
   if (!tcb.extension.admits(segment)) return false;
   sampleHandshake(tcb, segment, now);
-  tcb.sndUna = 1;
+  const early = tcb.fastOpenClient !== null && tcb.sndNxt > 1;
+  tcb.sndUna = early ? ack : 1;
   tcb.synPending = false;
+  if (early) synAnswered(tcb, segment, ack, now);
   // As in Linux: the window of the SYN, which was not scaled, is no measure of the windows to come.
   tcb.maxSndWnd = 0;
   establish(tcb, ack, now);
@@ -115,7 +118,7 @@ export function acceptPeerOptions(tcb: Tcb, segment: Segment, now: number): void
   tcb.windowScaling = segment.windowScale >= 0;
   tcb.sndScale = tcb.windowScaling ? segment.windowScale : 0;
   if (!tcb.windowScaling) tcb.rcvScale = 0;
-  tcb.applyMss(segment.mss);
+  tcb.applyMss(segment.mss, now);
   tcb.sndWl1 = 0;
   // The window of a SYN is never scaled (RFC 7323 §2.2).
   tcb.sndWnd = segment.window;
@@ -124,6 +127,9 @@ export function acceptPeerOptions(tcb: Tcb, segment: Segment, now: number): void
 
 function establish(tcb: Tcb, ack: number, now: number): void {
   tcb.moveTo(State.ESTABLISHED, 'handshake complete');
+  tcb.establishedMs = now;
+  // Linux counts the SYN, or the SYN/ACK.
+  tcb.segmentsDelivered = 1;
   tcb.backoff = 0;
   tcb.recovery = Recovery.OPEN;
   tcb.progressMs = now;

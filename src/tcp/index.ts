@@ -24,6 +24,7 @@ export { PlainStream, type PlainStreamOptions } from './plain-stream.ts';
 export { RangeSet } from './range-set.ts';
 export { newBuffers, ReceiveBuffer } from './receive-buffer.ts';
 export { SendBuffer } from './send-buffer.ts';
+export { Sent } from './sent-queue.ts';
 export { isSynchronized, STATE_NAMES, State } from './state.ts';
 export { Hold, holdAfter, Recovery, Tcb, windowScaleFor } from './tcb.ts';
 export { expireTimers, Timer } from './timers.ts';

@@ -17,6 +17,11 @@ export function receiveSegment(tcb: Tcb, segment: Segment, now: number): void {
   tcb.segmentsReceived++;
   if (tcb.state === State.SYN_SENT) {
     receiveSynSent(tcb, segment, now);
+    // RFC 9293 §3.10.7.3: "If there are other controls or text in the segment", they are processed. Multipath
+    // TCP has no mapping for them; they come again.
+    const rest = segment.payloadLength > 0 || (segment.flags & Flag.FIN) !== 0;
+    if (rest && (tcb.state as State) === State.ESTABLISHED && tcb.extension.dataOptionBytes === 0)
+      receiveText(tcb, segment, segment.flags, 1, now);
     return;
   }
   let ssn = tcb.unwrapSeq(segment.seq);
@@ -59,6 +64,11 @@ export function receiveSegment(tcb: Tcb, segment: Segment, now: number): void {
   }
   processAck(tcb, segment, ssn, ack, now);
   finAcknowledged(tcb, now);
+  receiveText(tcb, segment, flags, ssn, now);
+}
+
+/** Payload, and the FIN behind it. */
+function receiveText(tcb: Tcb, segment: Segment, flags: number, ssn: number, now: number): void {
   if (segment.payloadLength > 0) receivePayload(tcb, segment, ssn, now);
   if ((tcb.state as State) === State.CLOSED) return;
   if ((flags & Flag.FIN) !== 0 && mayReceive(tcb.state)) noteFin(tcb, ssn + segment.payloadLength);
@@ -160,7 +170,8 @@ function acceptableAck(tcb: Tcb, ack: number, now: number): boolean {
     return ack > tcb.sndUna && ack <= tcb.sndNxt;
   }
   if (ack > tcb.sndNxt) {
-    challenge(tcb, now);
+    // DEVIATION (Linux drops it without a word): RFC 9293 §3.10.7.4 wants an acknowledgement.
+    if (!tcb.env.config.asLinux) challenge(tcb, now);
     return false;
   }
   if (ack < tcb.sndUna - tcb.maxSndWnd) {

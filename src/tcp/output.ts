@@ -145,7 +145,7 @@ export function transmitFin(tcb: Tcb, out: Uint8Array, offset: number, now: numb
   prepare(tcb, Flag.ACK | Flag.FIN, ssn, now);
   tcb.extension.ackOptions(tcb.env.out, now);
   addSack(tcb);
-  return sentInFlight(tcb, emit(tcb, out, offset, ssn, 0, now), now);
+  return again(tcb, sentInFlight(tcb, emit(tcb, out, offset, ssn, 0, now), now));
 }
 
 /**
@@ -165,7 +165,13 @@ export function transmitAck(tcb: Tcb, out: Uint8Array, offset: number, now: numb
   // A challenge during the handshake is plain: what the extension would say comes with the SYN/ACK.
   if (tcb.isSynchronized) tcb.extension.ackOptions(tcb.env.out, now);
   addSack(tcb);
-  return emit(tcb, out, offset, 0, 0, now);
+  return again(tcb, emit(tcb, out, offset, 0, 0, now));
+}
+
+function again(tcb: Tcb, written: number): number {
+  if (tcb.ackAgain) tcb.ackPending = true;
+  tcb.ackAgain = false;
+  return written;
 }
 
 /** Starts the persist timer when data waits for a window and nothing in flight will open it. */
@@ -189,7 +195,7 @@ function transmitSyn(tcb: Tcb, out: Uint8Array, offset: number, now: number): nu
   prepare(tcb, (synAck ? Flag.SYN | Flag.ACK : Flag.SYN) | ecnSynFlags(tcb, synAck), 0, now);
   const segment = tcb.env.out;
   segment.mss = tcb.offeredMss;
-  segment.window = tcb.extension.offerWindow(0, 0);
+  segment.window = synWindow(tcb);
   tcb.rcvEdge = Math.max(tcb.rcvEdge, tcb.rcvNxt + segment.window);
   const config = tcb.env.config;
   if (synAck ? tcb.windowScaling : true) segment.windowScale = tcb.rcvScale;
@@ -211,6 +217,14 @@ function transmitSyn(tcb: Tcb, out: Uint8Array, offset: number, now: number): nu
   tcb.synTransmissions++;
   tcb.synSentMs = now;
   return emit(tcb, out, offset, 1, early, now);
+}
+
+/** As Linux: a whole number of segments, where the buffer holds one. */
+function synWindow(tcb: Tcb): number {
+  const mss = tcb.offeredMss - (tcb.timestamps ? 12 : 0);
+  const bytes = tcb.extension.windowBytes();
+  const whole = tcb.env.config.asLinux && bytes > mss ? bytes - (bytes % mss) : 65_535;
+  return Math.min(65_535, whole, tcb.extension.offerWindow(0, 0));
 }
 
 /** An address that has not proved itself gets at most `amplificationLimit` times what it sent. */
@@ -258,6 +272,7 @@ function resend(tcb: Tcb, i: number, most: number, out: Uint8Array, offset: numb
   tcb.env.counters.RetransSegs++;
   tcb.env.counters[tcb.recovery === Recovery.LOSS ? 'TCPSlowStartRetrans' : 'TCPFastRetrans']++;
   tcb.bytesRetransmitted += length;
+  tcb.segmentsResent += Math.max(1, Math.ceil(length / tcb.payloadMss));
   if (tcb.recovery === Recovery.RECOVERY) tcb.prrSent += length;
   const pushes = (sent.flags(i) & Sent.PUSH) !== 0 || length > tcb.payloadMss;
   prepare(tcb, Flag.ACK | (fin || rides ? Flag.FIN : 0) | (pushes ? Flag.PSH : 0), ssn, now);

@@ -4,6 +4,7 @@
 // Before on the walk: tcp/input; after: host/connection. Out: host/connection, then tcp/output.
 
 import type { Segment } from '../wire/index.ts';
+import { Busy } from './busy.ts';
 import { type ByteStream, Ready, type StreamOwner } from './byte-stream.ts';
 import type { CloseReason, Extension } from './extension.ts';
 import {
@@ -148,8 +149,11 @@ export class PlainStream implements ByteStream, Extension {
       if (written > 0) return written;
     }
     written = transmitAck(tcb, out, offset, now);
-    if (written === 0) armPersist(tcb, now);
-    return written;
+    if (written > 0) return written;
+    armPersist(tcb, now);
+    tcb.busy ??= new Busy();
+    tcb.busy.note(tcb, this.unsentBytes(), this.wantsRoom && this.sendBuffer.freeBytes === 0, now);
+    return 0;
   }
 
   nextDeadline(): number {

@@ -20,7 +20,10 @@ export function rackDelivered(tcb: Tcb, i: number, tsEcr: number, now: number): 
     if (rttMs < tcb.rtt.minMs) return;
   }
   // Step 3; within one acknowledgement the order of arrival is not known.
-  if (end < tcb.highestSackedBefore && (flags & Sent.RETRANSMITTED) === 0) tcb.reorderSeen = true;
+  if (end < tcb.highestSackedBefore && (flags & Sent.RETRANSMITTED) === 0) {
+    tcb.reorderSeen = true;
+    tcb.lateSsn = Math.min(tcb.lateSsn, tcb.sent.start(i));
+  }
   if (end > tcb.highestSacked) tcb.highestSacked = end;
   if (sentMs > tcb.rackSentMs || (sentMs === tcb.rackSentMs && end > tcb.rackEndSsn)) {
     tcb.rackSentMs = sentMs;
@@ -29,9 +32,19 @@ export function rackDelivered(tcb: Tcb, i: number, tsEcr: number, now: number): 
   }
 }
 
+/** After an acknowledgement: what it delivered late, as Linux counts it. */
+export function noteReordering(tcb: Tcb): void {
+  if (tcb.lateSsn === Infinity) return;
+  tcb.reorderings++;
+  const segments = Math.ceil((tcb.highestSacked - tcb.lateSsn) / tcb.payloadMss);
+  tcb.reorderingSegments = Math.min(Math.max(tcb.reorderingSegments, segments), MOST_REORDERING);
+  tcb.lateSsn = Infinity;
+}
+
 /** A DSACK said that a retransmission was unnecessary: the reordering window was too small (§6.2 step 4). */
 export function rackDuplicate(tcb: Tcb): void {
   tcb.env.counters.TCPDSACKRecv++;
+  tcb.duplicateReports++;
   if (tcb.sndUna < tcb.reoWindowRound) return;
   tcb.reoWindowRound = tcb.sndNxt;
   tcb.reoWindowMultiplier++;
@@ -79,3 +92,6 @@ function reorderingWindow(tcb: Tcb): number {
   const minMs = tcb.rtt.minMs === Infinity ? 0 : tcb.rtt.minMs;
   return Math.min((tcb.reoWindowMultiplier * minMs) / 4, tcb.rtt.srttMs);
 }
+
+/** Linux: tcp_max_reordering. */
+const MOST_REORDERING = 300;

@@ -29,8 +29,12 @@ export class ReceiveBuffer {
   private readLastBytes = INITIAL_READ_BYTES;
   private measuredFrom: number;
   private measuredMs = -1;
+  private mostOffered = 0;
+  private readonly isCalm: boolean;
 
-  constructor(options: { firstOffset: number; limitBytes: number; initialBytes?: number }) {
+  /** `calm`: who reads is not reason enough to offer more than was ever offered. */
+  constructor(options: { firstOffset: number; limitBytes: number; initialBytes?: number; calm?: boolean }) {
+    this.isCalm = options.calm ?? false;
     this.readOffset = options.firstOffset;
     this.next = options.firstOffset;
     this.rightEdge = options.firstOffset;
@@ -71,6 +75,7 @@ export class ReceiveBuffer {
       field = Math.max(field, Math.floor(possible / unit));
     }
     if (field > 65535) field = 65535;
+    if (field * unit > this.mostOffered) this.mostOffered = field * unit;
     const edge = this.next + field * unit;
     if (edge > this.rightEdge) this.rightEdge = edge;
     return field;
@@ -82,7 +87,8 @@ export class ReceiveBuffer {
    */
   shouldUpdateWindow(segmentBytes: number, scale: number): boolean {
     const offered = this.rightEdge - this.next;
-    const most = Math.min(this.limit, 65_535 * 2 ** scale);
+    // Linux's window grows with what arrives: reading opens it no wider than it was.
+    const most = Math.min(this.limit, this.isCalm ? this.mostOffered : 65_535 * 2 ** scale);
     if (offered >= most / 2) return false;
     const step = Math.min(most / 2, Math.max(2 * segmentBytes, most / 8));
     return Math.min(this.windowBytes, most) - offered >= step;
@@ -204,7 +210,8 @@ export class ReceiveBuffer {
 export function newBuffers(config: TcpConfig): { sendBuffer: SendBuffer; receiveBuffer: ReceiveBuffer } {
   const { sendBufferBytes, sendBufferInitialBytes, receiveBufferBytes, receiveBufferInitialBytes } = config;
   const send = { firstOffset: 1, limitBytes: sendBufferBytes, initialBytes: sendBufferInitialBytes };
-  const receive = { firstOffset: 1, limitBytes: receiveBufferBytes, initialBytes: receiveBufferInitialBytes };
+  const [limitBytes, initialBytes] = [receiveBufferBytes, receiveBufferInitialBytes];
+  const receive = { firstOffset: 1, limitBytes, initialBytes, calm: config.asLinux };
   return { sendBuffer: new SendBuffer(send), receiveBuffer: new ReceiveBuffer(receive) };
 }
 

@@ -5,6 +5,7 @@
 
 import { type CongestionController, createController } from '../congestion/index.ts';
 import type { Segment } from '../wire/index.ts';
+import type { Busy } from './busy.ts';
 import type { TcpConfig } from './config.ts';
 import { Ecn } from './ecn.ts';
 import type { Environment, NetworkInterface } from './environment.ts';
@@ -108,7 +109,7 @@ export class Tcb {
   /** TCP Fast Open, where it was asked for (tcp/fast-open). */
   fastOpenClient: FastOpenClient | null = null;
   fastOpenServer: FastOpenServer | null = null;
-  /** Data came with the peer's SYN and was taken. */
+  /** Data came with the peer's SYN and was taken, or left with ours and was. */
   synDataTaken = false;
 
   // Congestion and loss.
@@ -141,6 +142,11 @@ export class Tcb {
   reoWindowRound = 0;
   reoWindowPersist = 0;
   highestSacked = 0;
+  /** As Linux counts it (TCP_INFO): how often reordering was seen, and the most segments it spanned. */
+  reorderings = 0;
+  reorderingSegments = 3;
+  /** Lowest ssn that the acknowledgement being processed delivers late; Infinity for none. */
+  lateSsn: number = Infinity;
   /** The same before the acknowledgement being processed. */
   highestSackedBefore = 0;
   /** Peers without SACK: duplicate acknowledgements in a row and the bytes they stand for. */
@@ -186,6 +192,7 @@ export class Tcb {
   lastReceivedMs = 0;
   /** When payload last came, -1 before; what comes with a SYN does not count. */
   lastPayloadMs = -1;
+  establishedMs = -1;
   lastSentMs = -1;
   /** When data or a FIN was sent last (RFC 5681 §4.1). */
   lastDataMs = -1;
@@ -199,6 +206,8 @@ export class Tcb {
   challengeDue = false;
   /** The acknowledgement that is due leaves before the FIN. */
   finAfterAck = false;
+  /** One more leaves behind the next acknowledgement or FIN. */
+  ackAgain = false;
   challengeWindowMs: number = -Infinity;
   challengeCount = 0;
   /** Answers to refused segments without data in the current second. */
@@ -210,6 +219,11 @@ export class Tcb {
   bytesSent = 0;
   bytesReceived = 0;
   bytesRetransmitted = 0;
+  segmentsResent = 0;
+  segmentsDelivered = 0;
+  duplicateReports = 0;
+  /** What it was busy with; null where the connection, not this block, has the data (Multipath TCP). */
+  busy: Busy | null = null;
   segmentsSent = 0;
   segmentsReceived = 0;
   packetBytesIn = 0;
@@ -230,7 +244,8 @@ export class Tcb {
     this.rtoCapMs = config.rtoMaxMs;
     this.timeWaitMs = config.timeWaitMs;
     this.rcvScale = windowScaleFor(config.receiveBufferBytes, config.windowUnits);
-    this.congestion = createController(config.congestion, this.mss, this.mss * config.initialWindowSegments);
+    const initialBytes = this.mss * config.initialWindowSegments;
+    this.congestion = createController(config.congestion, this.mss, initialBytes, config.asLinux);
   }
 
   get state(): State {
@@ -315,9 +330,10 @@ export class Tcb {
     this.extension.closed(reason, now);
   }
 
-  /** Bytes in the network as far as we know (RFC 6675 pipe). */
+  /** Bytes in the network as far as we know (RFC 6675 pipe); the SYN is none. */
   get pipeBytes(): number {
-    return this.sndNxt - this.sndUna - this.sent.sackedBytes - this.sent.lostBytes - this.dupAckBytes;
+    const from = this.sndUna === 0 ? Math.min(1, this.sndNxt) : this.sndUna;
+    return this.sndNxt - from - this.sent.sackedBytes - this.sent.lostBytes - this.dupAckBytes;
   }
 
   /** The congestion window in force (PRR while in recovery). */
@@ -411,16 +427,20 @@ export class Tcb {
     return wanted > 0 ? Math.min(mss, wanted) : mss;
   }
 
-  /** Sets the segment size from both ends' limits (RFC 9293 §3.7.1, RFC 6691). */
-  applyMss(peerMss: number): void {
+  /** Sets the segment size from both ends' limits (RFC 9293 §3.7.1, RFC 6691), and the path's. */
+  applyMss(peerMss: number, now: number): void {
+    const headers = this.networkInterface.family === 6 ? 60 : 40;
+    const path = this.env.shared.pathMtus.get(this.remoteWords.join());
+    const pathMss = path !== undefined && path.untilMs > now ? path.mtuBytes - headers : Infinity;
     const unsaid = this.networkInterface.family === 6 ? 1220 : 536;
-    this.mss = Math.max(MIN_MSS, Math.min(this.offeredMss, peerMss > 0 ? peerMss : unsaid));
+    const peer = peerMss > 0 ? peerMss : unsaid;
+    this.mss = Math.max(MIN_MSS, Math.min(this.offeredMss, pathMss, peer));
   }
 
   /** Another controller takes over the window as it is (TCP_CONGESTION). */
   changeController(name: TcpConfig['congestion']): void {
     const { cwndBytes, ssthreshBytes } = this.congestion;
-    this.congestion = createController(name, this.payloadMss, cwndBytes);
+    this.congestion = createController(name, this.payloadMss, cwndBytes, this.env.config.asLinux);
     this.congestion.cwndBytes = cwndBytes;
     this.congestion.ssthreshBytes = ssthreshBytes;
   }

@@ -43,7 +43,7 @@ test('what is configured when nobody configures it', () => {
     ...{ synRetries: 6, synAckRetries: 5, dataTimeoutMs: 120_000, userTimeoutMs: 0, delayedAckMs: 40 },
     ...{ timeWaitMs: 60_000, finWait2Ms: 60_000, keepAliveIdleMs: 7_200_000, keepAliveIntervalMs: 75_000 },
     ...{ keepAliveProbes: 9, challengeAcksPerSecond: 10, hopLimit: 64, dscp: 0, maxSegmentBytes: 0 },
-    ...{ mtuFloorBytes: 1280, amplificationLimit: 3, windowUnits: 4096 },
+    ...{ mtuFloorBytes: 1280, amplificationLimit: 3, windowUnits: 4096, asLinux: false },
   };
   assert.deepEqual({ ...MPTCP_DEFAULTS, ...defaults }, MPTCP_DEFAULTS);
 });

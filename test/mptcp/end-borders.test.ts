@@ -241,6 +241,7 @@ function candid(more: object = {}, tcbMore: object = {}): any {
   Object.assign(subflow.connection, {
     everMultiple: false,
     nextSubflowId: 1,
+    env: { config: { asLinux: false } },
     client: true,
     confirmed: false,
   });

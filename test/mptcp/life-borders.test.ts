@@ -301,7 +301,7 @@ function lone(more: object = {}): any {
     ...{ unmappedSegments: 0, unmappedBytes: 0, unmappedMs: Infinity, unplacedMs: Infinity },
     staging: null,
     ...{ tcb: { rcvNxt: 1 }, plainWords: null, receiveMap: new ReceiveMap(8) },
-    connection: { everMultiple: false, subflows: [] },
+    connection: { everMultiple: false, subflows: [], env: { config: { asLinux: false } } },
     ...more,
   };
 }

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { LeastQueued } from '../../src/mptcp/scheduler/least-queued.ts';
 import { LowestRtt } from '../../src/mptcp/scheduler/lowest-rtt.ts';
 import type { Path } from '../../src/mptcp/scheduler/scheduler.ts';
 
@@ -48,6 +49,20 @@ test('of two backups the faster one, when nothing else is usable', () => {
 test('nothing usable, or no path at all: none', () => {
   assert.equal(scheduler.pick([]), null);
   assert.equal(scheduler.pick([path(0, { usable: false }), path(1, { freeBytes: 0 })]), null);
+});
+
+test('as Linux: the path whose queue is empty soonest at its rate, and the first of those without one', () => {
+  const linux = new LeastQueued();
+  assert.equal(linux.pick([path(0, { srttMs: 90 }), path(1)])?.id, 0);
+  // 7,000 of 14,000 bytes in flight take half a round trip: 45 ms against 5, then 45 against 50.
+  const slow = path(0, { srttMs: 90, inFlightBytes: 7_000 });
+  assert.equal(linux.pick([slow, path(1, { inFlightBytes: 7_000 })])?.id, 1);
+  assert.equal(linux.pick([slow, path(1, { srttMs: 100, inFlightBytes: 7_000 })])?.id, 0);
+  assert.equal(linux.pick([slow, path(1, { freeBytes: 0 })])?.id, 0);
+  assert.equal(linux.pick([path(0, { backup: true }), slow])?.id, 0);
+  assert.equal(linux.pick([path(0, { backup: true }), path(1, { freeBytes: 0 })]), null);
+  assert.equal(linux.pick([path(0, { usable: false }), path(1, { backup: true })])?.id, 1);
+  assert.equal(linux.pick([]), null);
 });
 
 test('whatever the paths: the choice is usable, has room, and no better one was passed over', () => {

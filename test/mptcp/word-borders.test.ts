@@ -30,7 +30,7 @@ function listening(more: object = {}, connectionMore: object = {}): any {
   const connection = {
     ...{ confirmed: true, client: true, isDone: true, nextSubflowId: 1, everMultiple: false },
     ...{ subflows: [subflow], lingering: [], expectation: { voice: null }, fastclose: null },
-    ...{ coupling: { remove: () => {} }, discardSent: () => {} },
+    ...{ coupling: { remove: () => {} }, discardSent: () => {}, env: { config: { asLinux: false } } },
     ...connectionMore,
   };
   return Object.assign(subflow, { connection });

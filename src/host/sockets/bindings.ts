@@ -20,6 +20,8 @@ export interface PortUser {
   readonly local: { readonly port: number };
   readonly localWords: Int32Array;
   readonly reuseAddress: boolean;
+  /** Only its listener holds the port yet. */
+  readonly isHalfOpen: boolean;
 }
 
 export class Bindings {
@@ -41,7 +43,8 @@ export class Bindings {
       if (other !== wanted && overlap(wanted, other) && !mayShare(wanted, other)) return -errno.EADDRINUSE;
     }
     for (const user of this.users()) {
-      if (user.local.port !== wanted.port || (user.reuseAddress && wanted.reuseAddress)) continue;
+      if (user.local.port !== wanted.port || user.isHalfOpen || (user.reuseAddress && wanted.reuseAddress))
+        continue;
       if (wanted.words === null || isSame(wanted.words, user.localWords)) return -errno.EADDRINUSE;
     }
     return 0;

@@ -18,6 +18,7 @@ export const errno = {
   ENODEV: 19,
   EINVAL: 22,
   EMFILE: 24,
+  ENOTTY: 25,
   ENOSPC: 28,
   EPIPE: 32,
   EDOM: 33,

@@ -3,7 +3,9 @@
 // field that the core does not know is not there.
 // Read: linux/tcp.h (struct tcp_info), linux/mptcp.h. Before: sockets/options. After: tcp/tcb, mptcp.
 
-import { Recovery, State, type Tcb } from '../../tcp/index.ts';
+import { Recovery, Sent, State, type Tcb } from '../../tcp/index.ts';
+import { constants } from './constants.ts';
+import { errno } from './errno.ts';
 import { nameOf, type SocketAddress } from './place.ts';
 import type { Socket } from './socket.ts';
 
@@ -27,6 +29,8 @@ export interface TcpInfo {
   readonly tcpi_unacked: number;
   readonly tcpi_sacked: number;
   readonly tcpi_lost: number;
+  readonly tcpi_retrans: number;
+  readonly tcpi_total_retrans: number;
   readonly tcpi_last_data_sent: number;
   readonly tcpi_last_data_recv: number;
   readonly tcpi_last_ack_recv: number;
@@ -36,6 +40,15 @@ export interface TcpInfo {
   readonly tcpi_snd_ssthresh: number;
   readonly tcpi_snd_cwnd: number;
   readonly tcpi_advmss: number;
+  /** The most segments that reordering has spanned, 3 at first, and how often it was seen. */
+  readonly tcpi_reordering: number;
+  readonly tcpi_reord_seen: number;
+  readonly tcpi_dsack_dups: number;
+  readonly tcpi_delivered: number;
+  /** Of plain TCP only: how long there was something to send or unacknowledged, and what held it back. */
+  readonly tcpi_busy_time?: number;
+  readonly tcpi_rwnd_limited?: number;
+  readonly tcpi_sndbuf_limited?: number;
   readonly tcpi_rcv_rtt: number;
   readonly tcpi_rcv_space: number;
   readonly tcpi_min_rtt: number;
@@ -77,6 +90,24 @@ export interface MultipathSocketInfo {
 export interface SubflowAddresses {
   readonly sa_local: SocketAddress;
   readonly sa_remote: SocketAddress;
+}
+
+/** SIOCINQ: what can be read; SIOCOUTQ, SIOCOUTQNSD: what is not acknowledged, or not sent. */
+export function queued({ connection, isListening }: Socket, request: number): number {
+  if (isListening) return -errno.EINVAL;
+  const isOpen = connection !== null && !connection.closed && connection.connected;
+  switch (request) {
+    case constants.SIOCINQ:
+      return connection?.readableBytes ?? 0;
+    case constants.SIOCOUTQ:
+      return isOpen ? connection.unacknowledgedBytes : 0;
+    case constants.SIOCOUTQNSD:
+      return isOpen ? connection.unsentBytes : 0;
+    case constants.SIOCATMARK:
+      return 0;
+    default:
+      return -errno.ENOTTY;
+  }
 }
 
 /** TCP_INFO: of the first subflow, where there are several. */
@@ -150,7 +181,7 @@ function infoOf(tcb: Tcb, socket: Socket, now: number): TcpInfo {
   const isSynSent = tcb.state === State.SYN_SENT;
   return {
     tcpi_state: LINUX_STATES[tcb.state],
-    tcpi_ca_state: tcb.recovery === Recovery.OPEN ? (sent.sackedBytes > 0 ? 1 : 0) : tcb.recovery + 2,
+    tcpi_ca_state: congestionState(tcb),
     tcpi_retransmits: tcb.isSynchronized ? tcb.backoff : Math.max(0, tcb.synTransmissions - 1),
     tcpi_probes: tcb.keepAliveSent,
     tcpi_backoff: tcb.backoff,
@@ -170,8 +201,15 @@ function infoOf(tcb: Tcb, socket: Socket, now: number): TcpInfo {
     tcpi_sacked: segments(sent.sackedBytes),
     // Linux counts what was sent again as lost until it is acknowledged.
     tcpi_lost: segments(sent.lostBytes) + (tcb.recovery === Recovery.OPEN ? 0 : sent.retransmittedOut),
+    tcpi_retrans: resentSegments(tcb),
+    tcpi_total_retrans: tcb.segmentsResent,
+    tcpi_reordering: tcb.reorderingSegments,
+    tcpi_reord_seen: tcb.reorderings,
+    tcpi_dsack_dups: tcb.duplicateReports,
+    ...(tcb.busy === null ? {} : tcb.busy.info(now)),
     tcpi_last_data_sent: tcb.lastDataMs < 0 ? 0 : Math.round(now - tcb.lastDataMs),
-    tcpi_last_data_recv: Math.round(now - Math.max(tcb.lastPayloadMs, tcb.synSentMs)),
+    tcpi_last_data_recv: Math.round(now - Math.max(tcb.lastPayloadMs, tcb.establishedMs, tcb.synSentMs)),
+    tcpi_delivered: tcb.segmentsDelivered,
     tcpi_last_ack_recv: Math.round(now - tcb.lastReceivedMs),
     tcpi_pmtu: tcb.mss + (tcb.networkInterface.family === 6 ? 60 : 40),
     tcpi_rtt: Math.round(rtt.srttMs * 1000),
@@ -193,6 +231,23 @@ function infoOf(tcb: Tcb, socket: Socket, now: number): TcpInfo {
     tcpi_snd_wnd: tcb.sndWnd,
     tcpi_rcv_wnd: Math.max(0, tcb.rcvEdge - tcb.rcvNxt),
   };
+}
+
+/** Linux's numbers: 0 Open, 1 Disorder, 2 CWR, 3 Recovery, 4 Loss. */
+function congestionState({ recovery, ecn, sndUna, sent, dupAckBytes }: Tcb): number {
+  if (recovery !== Recovery.OPEN) return recovery + 2;
+  if (sndUna < ecn.reducedSsn) return 2;
+  return sent.sackedBytes > 0 || dupAckBytes > 0 ? 1 : 0;
+}
+
+/** Sent again and in flight. */
+function resentSegments({ sent, payloadMss }: Tcb): number {
+  let count = 0;
+  for (let i = 0; i < sent.count; i++) {
+    const flags = sent.flags(i) & (Sent.RETRANSMITTED | Sent.SACKED | Sent.LOST);
+    if (flags === Sent.RETRANSMITTED) count += Math.ceil(sent.length(i) / payloadMss);
+  }
+  return count;
 }
 
 const CLOSE = 7;
@@ -218,6 +273,8 @@ const NOTHING: TcpInfo = {
   tcpi_unacked: 0,
   tcpi_sacked: 0,
   tcpi_lost: 0,
+  tcpi_retrans: 0,
+  tcpi_total_retrans: 0,
   tcpi_last_data_sent: 0,
   tcpi_last_data_recv: 0,
   tcpi_last_ack_recv: 0,
@@ -227,6 +284,10 @@ const NOTHING: TcpInfo = {
   tcpi_snd_ssthresh: INFINITE,
   tcpi_snd_cwnd: 10,
   tcpi_advmss: 0,
+  tcpi_reordering: 3,
+  tcpi_reord_seen: 0,
+  tcpi_dsack_dups: 0,
+  tcpi_delivered: 0,
   tcpi_rcv_rtt: 0,
   tcpi_rcv_space: 0,
   tcpi_min_rtt: 2 ** 32 - 1,

@@ -228,11 +228,12 @@ function hops(key: 'timeToLive' | 'hopLimit', least: number): Option {
   };
 }
 
-/** Path MTU discovery is always on: fragments are never sent. */
+/** Kept and without effect: path MTU discovery is always on, for fragments are never sent. */
 const mtuDiscover: Option = {
   read: ({ settings }) => settings.mtuDiscover,
   write: ({ settings }, value) => {
-    if (value !== PMTUDISC_WANT && value !== PMTUDISC_DO) return -errno.EINVAL;
+    if (typeof value !== 'number' || !(value >= c.IP_PMTUDISC_DONT && value <= c.IP_PMTUDISC_OMIT))
+      return -errno.EINVAL;
     settings.mtuDiscover = value;
     return 0;
   },
@@ -249,8 +250,6 @@ const LEAST_RECEIVE_BYTES = 1152;
 const LEAST_SEND_BYTES = 2304;
 const LEAST_MSS_DEFAULT = 536;
 const MOST_FIN_WAIT_SECONDS = 120;
-const PMTUDISC_WANT = 1;
-const PMTUDISC_DO = 2;
 const INT_MAX = 2 ** 31 - 1;
 
 const socketLevel: readonly (readonly [number, Option])[] = [

@@ -11,6 +11,7 @@ import type { Listener } from '../listener.ts';
 import { BoundSocket } from './bound-socket.ts';
 import { constants } from './constants.ts';
 import { errno, errnoOf } from './errno.ts';
+import { queued } from './info.ts';
 import { openConnection, openListener } from './opening.ts';
 import { option, setOption } from './options.ts';
 import { nameOf, type Place, placeOf, type SocketAddress } from './place.ts';
@@ -308,6 +309,11 @@ export class Socket extends BoundSocket {
   setsockopt(level: number, name: number, value: number | string | object, now: number): number {
     if (this.phase === Phase.CLOSED) return -errno.EBADF;
     return setOption(this, level, name, value, now);
+  }
+
+  /** ioctl(2) of SIOCINQ, SIOCOUTQ and SIOCOUTQNSD: how many bytes; or a negative error. */
+  ioctl(request: number): number {
+    return this.phase === Phase.CLOSED ? -errno.EBADF : queued(this, request);
   }
 
   // For the options.

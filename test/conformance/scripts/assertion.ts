@@ -19,7 +19,7 @@ export function failedAssertion(code: string, info: Readonly<Record<string, unkn
     const named = [...new Set(condition.match(/tcpi_\w+/g) ?? [])];
     const missing = named.filter(name => scope[name] === undefined);
     if (missing.length > 0) throw new Unsupported(`${missing.join(', ')} in an assertion`);
-    if (!runInNewContext(javascript(condition), scope)) {
+    if (!holds(condition, scope)) {
       return `${condition.trim()} does not hold: ${named.map(name => `${name} is ${String(scope[name])}`).join(', ')}`;
     }
   }
@@ -36,8 +36,18 @@ function beforeComma(text: string): string {
   return text;
 }
 
+function holds(condition: string, scope: Record<string, unknown>): boolean {
+  try {
+    return Boolean(runInNewContext(javascript(condition), scope));
+  } catch (error) {
+    if ((error as Error).name === 'ReferenceError') throw new Unsupported((error as Error).message);
+    throw error;
+  }
+}
+
 function javascript(python: string): string {
   return python
+    .replace(/([\w.]+)\s*(<=?)\s*([\w.]+)\s*(<=?)\s*([\w.]+)/g, '($1 $2 $3 && $3 $4 $5)')
     .replace(/\band\b/g, '&&')
     .replace(/\bor\b/g, '||')
     .replace(/\bnot\b/g, '!')

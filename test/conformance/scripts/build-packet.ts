@@ -77,6 +77,8 @@ function buildOption(option: ScriptOption, event: PacketEvent, flow: Flow, addre
       const blocks = edges.map(edge => u32((flow.localIsn ?? 0) + edge));
       return Buffer.concat([Buffer.from([5, 2 + 4 * blocks.length]), ...blocks]);
     }
+    case 'md5':
+      return Buffer.concat([Buffer.from([19, 18]), Buffer.from(option.words[0] ?? '', 'hex')]);
     case 'FO': {
       const cookie = Buffer.from(option.words[0] ?? '', 'hex');
       return Buffer.concat([Buffer.from([34, 2 + cookie.length]), cookie]);
@@ -144,9 +146,12 @@ function capable(option: ScriptOption, flow: Flow): Buffer {
       keys.byName.set(name, BigInt(value));
       keys.remote = BigInt(value);
     }
-    const key = keys?.byName.get(name);
-    if (key === undefined) throw new Unsupported(`the key '${name}' is not known yet`);
-    parts.push(bytesOf(key));
+    if (keys !== null && !keys.byName.has(name)) {
+      // The peer's, and the script does not mind which.
+      keys.byName.set(name, ANY_KEY);
+      keys.remote = ANY_KEY;
+    }
+    parts.push(bytesOf(keys?.byName.get(name) ?? 0n));
   }
   const at = option.words.indexOf('mpcdatalen');
   if (at >= 0) parts.push(u16(Number(option.words[at + 1])));
@@ -218,4 +223,5 @@ function u16(value: number): Buffer {
   return Buffer.from([(value >> 8) & 255, value & 255]);
 }
 
+const ANY_KEY = 0x0102_0304_0506_0708n;
 const CODEPOINT: Readonly<Record<string, number>> = { noecn: 0, ect1: 1, ect0: 2, ect01: 2, ce: 3 };

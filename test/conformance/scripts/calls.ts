@@ -65,23 +65,37 @@ export class Calls {
 
   connect(call: CallEvent): number | null {
     const socket = this.socket(call);
-    const target = this.placeOf(call.args[1], this.machine.addresses.remote(0));
+    const target = isUnspecific(call.args[1])
+      ? null
+      : this.placeOf(call.args[1], this.machine.addresses.remote(0));
     const result = socket.connect(target, this.machine.now);
     const waits = result === -errno.EINPROGRESS || result === -errno.EALREADY;
     return waits && !this.nonBlocking.has(numeric(call.args[0])) ? null : result;
   }
 
-  write(call: CallEvent, length: number, flags: number): number | null {
+  /** `target`: of sendto, where it counts with MSG_FASTOPEN. */
+  write(call: CallEvent, length: number, flags: number, target: Value = { any: true }): number | null {
     if (!Number.isFinite(length)) throw new Unsupported('a length that is not stated');
-    const { machine, buffer } = this;
+    const { machine, buffer, written } = this;
+    const { now } = machine;
     const socket = this.socket(call);
-    const done = this.written.get(call) ?? 0;
-    const result = socket.send(buffer, 0, length - done, flags, machine.now);
+    const done = written.get(call) ?? 0;
+    const opens = (flags & constants.MSG_FASTOPEN) !== 0 && !written.has(call);
+    const isClosed = socket.connection?.closed === true;
+    if (written.has(call) && !isClosed && (isConnecting(socket) || done >= length)) {
+      return isConnecting(socket) ? null : length;
+    }
+    const result = opens
+      ? socket.sendto(buffer, 0, length, flags, this.placeOf(target, machine.addresses.remote(0)), now)
+      : socket.send(buffer, 0, length - done, flags, now);
     if (this.nonBlocking.has(numeric(call.args[0])) || (flags & constants.MSG_DONTWAIT) !== 0) return result;
-    if (result < 0 && result !== -errno.EAGAIN) return done > 0 ? done : result;
+    if (result < 0 && result !== -errno.EAGAIN && result !== -errno.EINPROGRESS) {
+      return done > 0 && socket.connection?.connected ? done : result;
+    }
     const total = done + Math.max(0, result);
-    this.written.set(call, total);
-    return total >= length ? length : null;
+    written.set(call, total);
+    // Linux's blocking call waits for the handshake even where all of it went with the SYN.
+    return total >= length && !isConnecting(socket) ? length : null;
   }
 
   read(call: CallEvent, length: number, flags: number): number | null {
@@ -115,12 +129,14 @@ export class Calls {
 
   setOption(call: CallEvent): number {
     const [, level, name, value] = call.args;
+    const missing = NOT_BUILT[nameOf(name)];
+    if (missing !== undefined) throw new Unsupported(`${nameOf(name)}: ${missing}`);
     const given = listed(value)[0] ?? value;
     const plain =
       typeof given === 'object' && 'fields' in given
         ? Object.fromEntries([...given.fields].map(([key, field]) => [key, numeric(field)]))
         : typeof given === 'string'
-          ? textOrBytes(given)
+          ? textOrBytes(given, name)
           : flagsOf(given);
     return this.socket(call).setsockopt(flagsOf(level), flagsOf(name), plain, this.machine.now);
   }
@@ -140,8 +156,22 @@ export class Calls {
       }
       return 0;
     }
+    if (result instanceof Uint8Array && typeof expected === 'string') {
+      if (Buffer.compare(result, Buffer.from(textOrBytes(expected, name))) !== 0)
+        this.difference = `the option is ${Buffer.from(result).toString('hex')}`;
+      return 0;
+    }
     const wanted = typeof expected === 'string' ? expected : flagsOf(expected);
     if (result !== wanted) this.difference = `the option is ${JSON.stringify(result)}, not ${wanted}`;
+    return 0;
+  }
+
+  ioctl(call: CallEvent): number {
+    const result = this.socket(call).ioctl(flagsOf(call.args[1]));
+    if (result < 0) return result;
+    const wanted = listed(call.args[2])[0];
+    if (wanted !== undefined && flagsOf(wanted) !== result)
+      this.difference = `it says ${result}, not ${flagsOf(wanted)}`;
     return 0;
   }
 
@@ -172,19 +202,30 @@ export class Calls {
 
   private placeOf(value: Value, standard: string): { address: string; port: number } {
     if (typeof value === 'object' && 'fields' in value) {
-      const family = nameOf(value.fields.get('sa_family') ?? value.fields.get('sin6_family') ?? 0);
-      if (family === 'AF_UNSPEC') throw new Unsupported('connect to AF_UNSPEC');
       const address = value.fields.get('sin_addr') ?? value.fields.get('sin6_addr');
       const port = value.fields.get('sin_port') ?? value.fields.get('sin6_port') ?? 8080;
       return { address: typeof address === 'string' ? address : standard, port: numeric(port) };
     }
+    // Of a family that is not the socket's.
+    if (/^AF_(?!INET)/.test(nameOf(value))) return { address: this.isV6 ? '192.0.2.1' : '::1', port: 8080 };
     if (typeof value !== 'object' || !('any' in value)) throw new Unsupported('a pointer that is not valid');
     return { address: standard, port: 8080 };
   }
 }
 
-/** A string of C; one of `\\x` escapes is bytes. */
-function textOrBytes(text: string): string | Uint8Array {
+/** `{sa_family = AF_UNSPEC, …}`: the connection is dissolved. */
+function isUnspecific(value: Value): boolean {
+  return nameOf(fieldsOf(value).get('sa_family') ?? value) === 'AF_UNSPEC';
+}
+
+/** The handshake is under way. */
+function isConnecting({ connection }: Socket): boolean {
+  return connection !== null && !connection.connected && !connection.closed;
+}
+
+/** A string of C; one of `\\x` escapes, or a key, is bytes. */
+function textOrBytes(text: string, option: Value): string | Uint8Array {
+  if (nameOf(option) === 'TCP_FASTOPEN_KEY' && !text.includes('\\x')) return Buffer.from(text, 'latin1');
   if (!/^(\\x[0-9a-fA-F]{2})+$/.test(text)) return text;
   return Uint8Array.from(text.split('\\x').slice(1), octet => Number.parseInt(octet, 16));
 }
@@ -253,8 +294,14 @@ const TABLE: Readonly<Record<string, Call>> = {
     pointer(call.args[1]);
     return calls.write(call, numeric(call.args[2]), flagsOf(call.args[3]));
   },
-  sendto: (calls, call) => calls.write(call, numeric(call.args[2]), flagsOf(call.args[3])),
-  sendmsg: (calls, call) => calls.write(call, vectorBytes(call.args[1]), flagsOf(call.args[2])),
+  sendto: (calls, call) => {
+    pointer(call.args[1]);
+    return calls.write(call, numeric(call.args[2]), flagsOf(call.args[3]), call.args[4]);
+  },
+  sendmsg: (calls, call) => {
+    const target = fieldsOf(call.args[1]).get('msg_name');
+    return calls.write(call, vectorBytes(call.args[1]), flagsOf(call.args[2]), target);
+  },
   writev: (calls, call) => calls.write(call, vectorBytes(call.args[1]), 0),
   read: (calls, call) => {
     pointer(call.args[1]);
@@ -270,12 +317,26 @@ const TABLE: Readonly<Record<string, Call>> = {
   getsockopt: (calls, call) => calls.getOption(call),
   setsockopt: (calls, call) => calls.setOption(call),
   poll: (calls, call) => calls.poll(call),
+  ioctl: (calls, call) => calls.ioctl(call),
+  // A file, and what is sent of it: its bytes are not looked at.
+  open: (_calls, call) => call.result ?? 5,
+  sendfile: (calls, call) => calls.write(call, numeric(call.args[3]), 0),
   epoll_create: (calls, call) => {
     calls.epolls.set(call.result ?? 5, new Epoll());
     return call.result ?? 5;
   },
   epoll_ctl: epollControl,
   epoll_wait: epollWait,
+};
+
+/** Options of scripts about what this stack does not have. */
+const NOT_BUILT: Readonly<Record<string, string>> = {
+  SO_ZEROCOPY: 'there are no pages to lend',
+  SO_TIMESTAMPING: 'there is no error queue',
+  TCP_INQ: 'there are no control messages',
+  TCP_MD5SIG: 'there are no signatures',
+  TCP_REPAIR: 'states are not set from outside',
+  SO_MAX_PACING_RATE: 'there is no rate to be set',
 };
 
 const NONBLOCK = 0o4000;

@@ -146,6 +146,11 @@ export class Addresses {
     return this.isV6 ? `fd3d:fa7b:d17d::${(number + 1).toString(16)}` : `192.0.2.${number + 1}`;
   }
 
+  /** packetdrill has a route to the network of the remote addresses alone. */
+  isRouted(address: string): boolean {
+    return address.startsWith(this.isV6 ? 'fd3d:fa7b:d17d:' : '192.0.2.');
+  }
+
   /** What a name stands for; one that is new gets the local or remote address of its number. */
   named(name: string, isLocal: boolean): string {
     let address = this.byName.get(name);

@@ -16,7 +16,9 @@ export interface LivePacket {
   readonly target: string;
   readonly sourcePort: number;
   readonly targetPort: number;
-  readonly ecn: number;
+  /** The octet of IPv4, or the traffic class. */
+  readonly tos: number;
+  readonly ttl: number;
   readonly seq: number;
   readonly ack: number;
   readonly flags: number;
@@ -39,7 +41,8 @@ export function readPacket(bytes: Buffer, at: number): LivePacket | null {
     target: addressText(isV6 ? bytes.subarray(24, 40) : bytes.subarray(16, 20)),
     sourcePort: tcp.readUInt16BE(0),
     targetPort: tcp.readUInt16BE(2),
-    ecn: isV6 ? (bytes[1] >> 4) & 3 : bytes[1] & 3,
+    tos: isV6 ? ((bytes[0] & 15) << 4) | (bytes[1] >> 4) : bytes[1],
+    ttl: bytes[isV6 ? 7 : 8],
     seq: tcp.readUInt32BE(4),
     ack: tcp.readUInt32BE(8),
     flags: tcp[13] | ((tcp[12] & 1) << 8),

@@ -17,11 +17,11 @@ export class Machine {
   readonly interfaces: Map<string, number> = new Map();
   /** Called whenever something may have happened: calls that wait look again. */
   whenMoved: () => void = () => {};
+  private before: Readonly<Record<string, number>> = {};
   private readonly mtu: number;
-  private readonly gsoMax: number;
   private readonly buffer: Buffer = Buffer.alloc(70_000);
 
-  constructor(options: { config?: Partial<Config>; isV6: boolean; mtu: number; offload: boolean }) {
+  constructor(options: { config?: Partial<Config>; isV6: boolean; mtu: number }) {
     let state = 12_345;
     const entropy = {
       randomBytes: (into: Uint8Array): void => {
@@ -37,16 +37,15 @@ export class Machine {
     this.sockets = new Sockets(new Host({ entropy, config: options.config ?? {} }));
     this.addresses = new Addresses(options.isV6);
     this.mtu = options.mtu;
-    this.gsoMax = options.offload ? 65_535 : options.mtu;
     this.addAddress(this.addresses.local(0));
   }
 
   /** A local address more; returns its interface. */
   addAddress(address: string): number {
-    const { mtu, gsoMax } = this;
     let id = this.interfaces.get(address);
     if (id === undefined) {
-      id = this.sockets.host.addInterface({ address, mtu, gsoMax, checksumOffload: true });
+      // As a device with TSO: packets of several segments, which the player cuts where the script does.
+      id = this.sockets.host.addInterface({ address, mtu: this.mtu, gsoMax: 65_535, checksumOffload: true });
       this.interfaces.set(address, id);
     }
     return id;
@@ -70,6 +69,16 @@ export class Machine {
     if (!enough()) this.now = Math.max(this.now, toMs);
   }
 
+  /** Counters are told from here on. */
+  countFrom(): void {
+    this.before = { ...this.sockets.host.counters };
+  }
+
+  counted(name: string): number | undefined {
+    const { counters } = this.sockets.host as { counters: Readonly<Record<string, number>> };
+    return name in counters ? counters[name] - (this.before[name] ?? 0) : undefined;
+  }
+
   receive(bytes: Buffer, address: string): void {
     const id = this.interfaces.get(address) ?? 1;
     this.sockets.host.receive(id, bytes, 0, bytes.length, this.now);
@@ -91,7 +100,7 @@ export class Machine {
       n = host.transmit(this.buffer, 0, this.now)
     ) {
       const packet = readPacket(Buffer.from(this.buffer.subarray(0, n)), this.now);
-      if (packet !== null) this.sent.push(packet);
+      if (packet !== null && this.addresses.isRouted(packet.target)) this.sent.push(packet);
     }
   }
 }

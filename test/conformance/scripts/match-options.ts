@@ -11,6 +11,7 @@ export function matchOption(
   live: LiveOption,
   flow: Flow,
   addresses: Addresses,
+  echoes: boolean,
 ): string | null {
   const kind = NUMBERS[option.kind];
   if (kind === undefined) throw new Unsupported(`option '${option.kind}'`);
@@ -27,7 +28,7 @@ export function matchOption(
       return same('wscale', data[0], Number(option.words[0]));
     case 'TS':
       flow.noteTimestamp(after(option, 'val'), data.readUInt32BE(0));
-      return same('ecr', data.readUInt32BE(4), after(option, 'ecr'));
+      return echoes ? same('ecr', data.readUInt32BE(4), after(option, 'ecr')) : null;
     case 'sack':
       return matchSack(option, data, flow);
     case 'FO':

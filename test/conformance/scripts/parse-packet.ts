@@ -1,20 +1,29 @@
 // Decides how a packet of a script is read: `< [ect0] addr[a] > addr[b] P. 1:3(2) ack 1 win 256 <options>`.
 // Before: parse. After: build-packet for what comes in, match-packet for what must go out.
 
-import { type PacketEvent, type ScriptOption, Unsupported } from './script.ts';
+import { type IcmpEvent, type PacketEvent, type ScriptOption, Unsupported } from './script.ts';
 
 export function parsePacket(text: string, defines: ReadonlyMap<string, string>): PacketEvent {
   const direction = text.startsWith('<') ? 'in' : 'out';
   let rest = text.slice(1).trim();
-  if (rest.startsWith('icmp')) throw new Unsupported('ICMP');
   let ecn: string | null = null;
+  let tos: number | null = null;
+  let ttl: number | null = null;
+  const tag = (words: string): void => {
+    for (const word of words.split(',').map(text => text.trim())) {
+      if (CODEPOINTS.has(word)) ecn = word;
+      const number = /^(tos|ttl|hoplimit)\s+(0x[0-9a-f]+|\d+)$/i.exec(word);
+      if (number?.[1] === 'tos') tos = Number(number[2]);
+      else if (number !== null) ttl = Number(number[2]);
+    }
+  };
   let source: string | null = null;
   let target: string | null = null;
   for (;;) {
-    const tag = /^\[([^\]]*)\]\s*/.exec(rest) ?? /^\((?:ttl|tos|flowlabel)[^)]*\)\s*/.exec(rest);
-    if (tag === null) break;
-    for (const word of (tag[1] ?? '').split(',')) if (CODEPOINTS.has(word.trim())) ecn = word.trim();
-    rest = rest.slice(tag[0].length);
+    const found = /^\[([^\]]*)\]\s*/.exec(rest) ?? /^\(((?:ttl|tos|flowlabel)[^)]*)\)\s*/.exec(rest);
+    if (found === null) break;
+    tag(found[1]);
+    rest = rest.slice(found[0].length);
   }
   const both = /^(?:addr\[(\w+)\])?\s*>\s*addr\[(\w+)\]\s*/.exec(rest) ?? /^addr\[(\w+)\]\s*>\s*/.exec(rest);
   if (both !== null) {
@@ -24,7 +33,7 @@ export function parsePacket(text: string, defines: ReadonlyMap<string, string>):
   }
   const tagged = /^\[([^\]]*)\]\s*/.exec(rest);
   if (tagged !== null) {
-    ecn = tagged[1];
+    tag(tagged[1]);
     rest = rest.slice(tagged[0].length);
   }
   const head = HEAD.exec(rest);
@@ -37,6 +46,8 @@ export function parsePacket(text: string, defines: ReadonlyMap<string, string>):
     source,
     target,
     ecn,
+    tos,
+    ttl,
     flags: flags === '-' ? '' : flags,
     seq: Number(seq),
     length: Number(length),
@@ -44,6 +55,23 @@ export function parsePacket(text: string, defines: ReadonlyMap<string, string>):
     window: window === undefined ? null : Number(window),
     urgent: Number(urgent ?? 0),
     options: parseOptions(tail, defines),
+  };
+}
+
+export function parseIcmp(text: string): IcmpEvent {
+  const match =
+    /^<\s*icmp(?:v6)?\s+(\w+)(?:\s+(?!mtu\b)(\w+))?(?:\s+mtu\s+(\d+))?(?:\s+\[(\d+):\d+\((\d+)\)\])?\s*$/.exec(
+      text,
+    );
+  if (match === null) throw new Unsupported(`cannot read '${text}'`);
+  const [, kind, code, mtu, seq, length] = match;
+  return {
+    type: 'icmp',
+    kind,
+    code: code ?? null,
+    mtu: Number(mtu ?? 0),
+    seq: Number(seq ?? 0),
+    length: Number(length ?? 0),
   };
 }
 

@@ -1,7 +1,7 @@
 // Decides how a packet script is read: comments away, `--` lines, then events, each from its time to the next.
 // Before: run. After: run-script, which plays what stands here.
 
-import { parsePacket } from './parse-packet.ts';
+import { parseIcmp, parsePacket } from './parse-packet.ts';
 import { type CallEvent, type Event, type Script, Unsupported, type When } from './script.ts';
 import { parseValues } from './values.ts';
 
@@ -62,6 +62,7 @@ function parseEvent(text: string, line: number, defines: ReadonlyMap<string, str
   const event = { when, line, text: rest.replace(/\s+/g, ' ') };
   if (rest.startsWith('`')) return { ...event, type: 'shell', command: rest.slice(1, rest.lastIndexOf('`')) };
   if (rest.startsWith('%{')) return { ...event, type: 'assert', code: inside(rest) };
+  if (/^<\s*icmp/.test(rest)) return { ...event, ...parseIcmp(rest) };
   if (rest.startsWith('<') || rest.startsWith('>')) return { ...event, ...parsePacket(rest, defines) };
   return { ...event, ...parseCall(rest, defines) };
 }

@@ -3,14 +3,15 @@
 
 import { type Config, constants, errnoName } from '../../../src/host/index.ts';
 import { failedAssertion } from './assertion.ts';
+import { buildIcmp } from './build-icmp.ts';
 import { buildPacket } from './build-packet.ts';
 import { Calls } from './calls.ts';
 import { Flow, Keys } from './flow.ts';
 import { describe, type LivePacket } from './live-packet.ts';
 import { Machine } from './machine.ts';
 import { matchPacket } from './match-packet.ts';
-import type { CallEvent, Event, PacketEvent, Script } from './script.ts';
-import { hasOffload, runShell, setStandard } from './shell.ts';
+import type { CallEvent, Event, IcmpEvent, PacketEvent, Script } from './script.ts';
+import { runShell, setStandard } from './shell.ts';
 
 export interface RunOptions {
   ipVersion: 4 | 6;
@@ -55,7 +56,7 @@ class Run {
     this.toleranceMs = tolerance !== undefined ? Number(tolerance) / 1000 : (options.toleranceMs ?? 4);
     // 20 bytes more for IPv6, so that scripts find the same MSS.
     const mtu = Number(script.settings.get('mtu') ?? (isV6 ? 1520 : 1500));
-    this.machine = new Machine({ isV6, mtu, offload: hasOffload(script), config: options.config ?? {} });
+    this.machine = new Machine({ isV6, mtu, config: options.config ?? {} });
     setStandard(this.machine);
     this.calls = new Calls(this.machine, isV6);
     this.machine.whenMoved = () => this.lookAgain();
@@ -71,10 +72,10 @@ class Run {
     if (late !== null) return late;
     this.lastMs = machine.now;
     if (event.type === 'packet') return this.inject(event);
+    if (event.type === 'icmp') return this.injectError(event);
     if (event.type === 'call') return this.call(event, startMs);
     if (event.type === 'assert') return this.assert(event.code);
-    runShell(event.command, machine);
-    return null;
+    return runShell(event.command, machine);
   }
 
   /** What a script leaves open at its end. */
@@ -162,6 +163,14 @@ class Run {
     return null;
   }
 
+  private injectError(event: IcmpEvent): string | null {
+    const { current: flow, machine } = this;
+    if (flow === null) return 'no connection for this error';
+    flow.answered = true;
+    machine.receive(buildIcmp(event, flow), flow.local);
+    return null;
+  }
+
   private flowInto(event: PacketEvent): Flow | null {
     const { addresses } = this.machine;
     const isSyn = event.flags.includes('S') && !event.flags.includes('.');
@@ -177,7 +186,7 @@ class Run {
     const known = this.flows.filter(flow => flow.remote === remote && flow.local === local);
     const last = known[known.length - 1];
     if (last !== undefined && !(isSyn && last.answered)) return last;
-    if (!isSyn) return null;
+    if (!isSyn) return isStated ? (this.flows.findLast(flow => flow.remote === remote) ?? null) : null;
     const joins = event.options?.some(option => option.kind === 'mp_join_syn') ?? false;
     return this.newFlow({
       local,
@@ -220,6 +229,11 @@ class Run {
     }
     const late = this.checkWaiting();
     if (late !== null) return late;
+    if (index < 0 && event.source === null && event.target === null) {
+      // Of another subflow than the one spoken of last.
+      const keys = this.current?.keys ?? null;
+      index = keys === null ? -1 : machine.sent.findIndex(packet => this.flowOf(packet)?.keys === keys);
+    }
     if (index < 0) {
       const others = machine.sent
         .map(packet => describe(packet, this.flowOf(packet)))
@@ -251,6 +265,13 @@ class Run {
     const source = event.source === null ? null : (addresses.byName.get(event.source) ?? null);
     const target = event.target === null ? null : (addresses.byName.get(event.target) ?? null);
     const isStated = event.source !== null || event.target !== null;
+    if (!isStated && event.flags.includes('S') && !event.flags.includes('.')) {
+      // What an earlier connection left behind is not looked at any more.
+      const fresh = this.machine.sent.findIndex(
+        packet => this.flowOf(packet) === null && (packet.flags & SYN_BITS) === SYN,
+      );
+      if (fresh >= 0) return fresh;
+    }
     return this.machine.sent.findIndex(packet => {
       if (!isStated) {
         const flow = this.flowOf(packet);
@@ -331,6 +352,8 @@ function judge(call: CallEvent, result: number): string | null {
   if (call.error !== null)
     return errnoName(result) === call.error && result < 0 ? null : `it returned ${shown}`;
   if (call.result === null || result === call.result) return null;
+  // `-1` alone, or with a sentence in place of the error's name.
+  if (call.result === -1 && result < 0) return null;
   return `it returned ${shown}`;
 }
 

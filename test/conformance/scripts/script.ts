@@ -44,6 +44,10 @@ export interface PacketEvent {
   readonly target: string | null;
   /** 'noecn', 'ect0', 'ect1', 'ce', 'ect01', or null: not looked at. */
   readonly ecn: string | null;
+  /** The octet of IPv4, or the traffic class; null: not looked at. */
+  readonly tos: number | null;
+  /** Time to live, or hop limit; null: not looked at. */
+  readonly ttl: number | null;
   readonly flags: string;
   readonly seq: number;
   readonly length: number;
@@ -54,9 +58,21 @@ export interface PacketEvent {
   readonly options: readonly ScriptOption[] | null;
 }
 
+/** `< icmp unreachable frag_needed mtu 1200 [1:1461(1460)]`: an error about that segment of ours. */
+export interface IcmpEvent {
+  readonly type: 'icmp';
+  /** `unreachable`, `packet_too_big`, …, and the word behind it. */
+  readonly kind: string;
+  readonly code: string | null;
+  readonly mtu: number;
+  readonly seq: number;
+  readonly length: number;
+}
+
 export type Event = { readonly when: When; readonly line: number; readonly text: string } & (
   | CallEvent
   | PacketEvent
+  | IcmpEvent
   | { readonly type: 'shell'; readonly command: string }
   | { readonly type: 'assert'; readonly code: string }
 );

@@ -3,25 +3,30 @@
 
 import { runInNewContext } from 'node:vm';
 import type { Machine } from './machine.ts';
-import { type Script, Unsupported } from './script.ts';
+import { Unsupported } from './script.ts';
 
-/** Packets of several segments, as a device with TSO takes them, unless a shell line switches that off. */
-export function hasOffload(script: Script): boolean {
-  return !script.events.some(event => event.type === 'shell' && /gso off|gso_max_segs 1/.test(event.command));
-}
+/** Does what a shell line does to a running host; says what counter is not what it must be. */
+export function runShell(command: string, machine: Machine): string | null {
+  if (/\bnstat\b.* -n\b/.test(command)) machine.countFrom();
 
-/** Does what a shell line does to a running host. */
-export function runShell(command: string, machine: Machine): void {
+  if (/\broot fq\b/.test(command)) throw new Unsupported('the queueing discipline fq');
+  if (/pfifo limit 0/.test(command)) throw new Unsupported('a queue that drops whatever leaves');
   for (const [name, value] of settings(command)) setSysctl(machine, name, value);
   for (const line of command.split(/[\n;]/)) {
     const words = line.trim().split(/\s+/);
     if (/multi-ep\.sh$/.test(words[0])) severalEndpoints(words.slice(1), machine);
-    else if (/(client|server)\.sh$/.test(words[0])) severalEndpoints(['-e', '0'], machine);
+    else if (/client\.sh$/.test(words[0])) severalEndpoints(['-e', '0'], machine);
+    else if (/server\.sh$/.test(words[0])) severalEndpoints(['-e', '1'], machine);
     else if (words[0] === 'ip' && words[1] === 'mptcp') pathManager(words.slice(2), machine);
     else if (words[0] === 'ip' && words[1] === 'addr' && words[2] === 'add') {
       machine.addAddress(words[3].replace(/\/.*/, ''));
     }
   }
+  for (const [, name, wanted] of command.matchAll(/\.kernel\.(\w+)'?"?\)"? -eq (\d+)/g)) {
+    const counted = machine.counted(name.replace(/^(MPTcpExt|TcpExt|Tcp|IpExt)/, ''));
+    if (counted !== Number(wanted)) return `${name} is ${counted}, not ${wanted}`;
+  }
+  return null;
 }
 
 /** What defaults.sh of the scripts sets, beside Linux's own defaults. */
@@ -108,4 +113,4 @@ const FLAGS = ['signal', 'subflow', 'backup', 'fullmesh'] as const;
 
 /** Sysctls that the scripts set for tests of Linux, and that make no difference to what they check here. */
 const HARMLESS =
-  /tcp_(early_retrans|recovery|no_metrics_save|frto|fack|dsack|reordering|tso_|pacing_|limit_output|autocorking|moderate_rcvbuf|window_scaling|mtu_prob|invalid_ratelimit|min_tso|plb|adv_win|app_win|shrink_window|syncookies|mem$)|mptcp\.(pm_type|scheduler|stale_loss_cnt)|core\.|ip_no_pmtu/;
+  /tcp_(migrate_req|early_retrans|recovery|no_metrics_save|frto|fack|dsack|reordering|tso_|pacing_|limit_output|autocorking|moderate_rcvbuf|window_scaling|mtu_prob|invalid_ratelimit|min_tso|plb|adv_win|app_win|shrink_window|syncookies|mem$)|mptcp\.(pm_type|scheduler|stale_loss_cnt)|core\.|ip_no_pmtu/;
