@@ -385,3 +385,19 @@ test('idle for whole timeouts: each after the first halves the window', () => {
     }
   }
 });
+
+test('RFC 9438 §4.3: the Reno estimate grows by 3·0.3 / 1.7 for each window acknowledged', () => {
+  // From 70 it is at 71 after 70 / 0.5294 = 132.2 segments.
+  for (const [segments, cwndBytes] of [
+    [132, 70_000],
+    [133, 71_000],
+  ]) {
+    const c = createController('cubic', MSS, 100 * MSS);
+    c.onRetransmissionTimeout(100 * MSS, true, 0);
+    ack(c, { ackedBytes: 69_000, now: 0 });
+    assert.equal(c.cwndBytes, 70_000);
+    ack(c, { ackedBytes: (segments - 1) * 1000, now: 0, srttMs: 0 });
+    ack(c, { ackedBytes: 1000, now: 32, srttMs: 0 });
+    assert.equal(c.cwndBytes, cwndBytes, `${segments}`);
+  }
+});
