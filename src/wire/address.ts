@@ -53,13 +53,13 @@ export function isLoopback(w0: number, w1: number, w2: number, w3: number): bool
 /** 169.254.0.0/16 or fe80::/10 */
 export function isLinkLocal(w0: number, w1: number, w2: number, w3: number): boolean {
   if (isIpv4(w0, w1, w2)) return w3 >>> 16 === 0xa9fe;
-  return w0 >>> 22 === 0xfe80 >>> 6;
+  return w0 >>> 22 === 0x3fa;
 }
 
 /** 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 or fc00::/7 */
 export function isPrivate(w0: number, w1: number, w2: number, w3: number): boolean {
   if (isIpv4(w0, w1, w2)) return w3 >>> 24 === 10 || w3 >>> 20 === 0xac1 || w3 >>> 16 === 0xc0a8;
-  return w0 >>> 25 === 0xfc >>> 1;
+  return w0 >>> 25 === 0x7e;
 }
 
 /** 224.0.0.0/4, 255.255.255.255 or ff00::/8 */
@@ -77,7 +77,8 @@ function parseDotted(text: string, from: number, to: number, into: Int32Array, w
   for (let i = from; i <= to; i++) {
     const c = i === to ? DOT : text.charCodeAt(i);
     if (c === DOT) {
-      if (digits === 0 || ++parts > 4) return false;
+      if (digits === 0) return false;
+      parts++;
       value = (value << 8) | part;
       part = 0;
       digits = 0;
@@ -105,11 +106,10 @@ function parseColons(text: string, into: Int32Array): boolean {
     at = 2;
   }
   while (at < text.length) {
-    if (count === 8) return false;
     const stop = text.indexOf(':', at);
-    const end = stop < 0 ? text.length : stop;
-    if (stop < 0 && text.includes('.')) {
-      if (count > 6 || !parseDotted(text, at, end, DOTTED, 0)) return false;
+    const end = stop === -1 ? text.length : stop;
+    if (stop === -1 && text.includes('.')) {
+      if (!parseDotted(text, at, end, DOTTED, 0)) return false;
       groups[count++] = DOTTED[0] >>> 16;
       groups[count++] = DOTTED[0];
       break;
@@ -118,7 +118,7 @@ function parseColons(text: string, into: Int32Array): boolean {
     if (group < 0) return false;
     groups[count++] = group;
     at = end + 1;
-    if (stop >= 0 && at === text.length) return false;
+    if (stop !== -1 && at === text.length) return false;
     if (text.charCodeAt(at) === COLON) {
       if (gap >= 0) return false;
       gap = count;
@@ -128,7 +128,7 @@ function parseColons(text: string, into: Int32Array): boolean {
   return spread(groups, count, gap, into);
 }
 
-/** Puts the gap where `::` stood and joins the groups in pairs. */
+/** Puts the gap where `::` stood and joins the groups in pairs; refuses too many or too few. */
 function spread(groups: Uint16Array, count: number, gap: number, into: Int32Array): boolean {
   if (gap < 0 ? count !== 8 : count > 7) return false;
   if (gap >= 0) {
@@ -161,8 +161,8 @@ function longestZeroRun(groups: number[]): [number, number] {
   let best = 0;
   let bestStart = 0;
   let run = 0;
-  for (let i = 0; i < 8; i++) {
-    run = groups[i] === 0 ? run + 1 : 0;
+  for (const [i, group] of groups.entries()) {
+    run = group === 0 ? run + 1 : 0;
     if (run > best) {
       best = run;
       bestStart = i - run + 1;

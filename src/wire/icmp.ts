@@ -44,7 +44,7 @@ export function decodeIcmp(
   length: number,
 ): boolean {
   const end = packetEnd(bytes, offset, length);
-  if (end < 0) return false;
+  if (end === -1) return false;
   const ipv4 = bytes[offset] >> 4 === 4;
   const icmp = offset + (ipv4 ? (bytes[offset] & 15) << 2 : 40);
   if (bytes[offset + (ipv4 ? 9 : 6)] !== (ipv4 ? ICMP : ICMPV6) || icmp + 8 > end) return false;
@@ -89,7 +89,7 @@ function classify6(error: IcmpError, bytes: Uint8Array, icmp: number): boolean {
 }
 
 function quoted4(error: IcmpError, segment: Segment, bytes: Uint8Array, inner: number, end: number): boolean {
-  if (inner + 20 > end || bytes[inner] >> 4 !== 4 || bytes[inner + 9] !== TCP) return false;
+  if (bytes[inner] >> 4 !== 4 || bytes[inner + 9] !== TCP) return false;
   const tcp = inner + ((bytes[inner] & 15) << 2);
   if (tcp < inner + 20 || tcp + 8 > end) return false;
   segment.src0 = segment.src1 = segment.dst0 = segment.dst1 = 0;

@@ -31,8 +31,8 @@ export function packetEnd(bytes: Uint8Array, offset: number, length: number): nu
 
 /** Where the TCP header of the packet from `offset` to `end` (see `packetEnd`) begins, or -1. */
 export function tcpStart(bytes: Uint8Array, offset: number, end: number): number {
-  const start = bytes[offset] >> 4 === 4 ? behindIpv4(bytes, offset) : behindIpv6(bytes, offset, end);
-  if (start < 0 || start + TCP_HEADER_BYTES > end) return -1;
+  const start = bytes[offset] >> 4 === 4 ? behindIpv4(bytes, offset) : behindIpv6(bytes, offset);
+  if (start === -1) return -1;
   const headerBytes = (bytes[start + 12] >> 4) << 2;
   return headerBytes >= TCP_HEADER_BYTES && start + headerBytes <= end ? start : -1;
 }
@@ -157,12 +157,12 @@ function behindIpv4(bytes: Uint8Array, offset: number): number {
   return offset + headerBytes;
 }
 
-function behindIpv6(bytes: Uint8Array, offset: number, end: number): number {
+/** A chain that leaves the packet ends behind it, where no TCP header fits. */
+function behindIpv6(bytes: Uint8Array, offset: number): number {
   let next = bytes[offset + 6];
   let at = offset + IPV6_HEADER_BYTES;
   while (next !== TCP_PROTOCOL) {
     if (next !== HOP_BY_HOP && next !== ROUTING && next !== DESTINATION_OPTIONS) return -1;
-    if (at + 8 > end) return -1;
     // Segments left: the packet is under way to somebody else.
     if (next === ROUTING && bytes[at + 3] !== 0) return -1;
     next = bytes[at];

@@ -22,9 +22,9 @@ export const TCP_HEADER_BYTES = 20;
  */
 export function decodePacket(segment: Segment, bytes: Uint8Array, offset: number, length: number): boolean {
   const end = packetEnd(bytes, offset, length);
-  if (end < 0) return false;
+  if (end === -1) return false;
   const tcp = tcpStart(bytes, offset, end);
-  if (tcp < 0) return false;
+  if (tcp === -1) return false;
   segment.reset();
   decodeIp(segment, bytes, offset);
   const headerBytes = (bytes[tcp + 12] >> 4) << 2;
@@ -37,18 +37,16 @@ export function decodePacket(segment: Segment, bytes: Uint8Array, offset: number
   segment.urgent = readU16(bytes, tcp + 18);
   segment.payloadOffset = tcp + headerBytes;
   segment.payloadLength = end - tcp - headerBytes;
-  if (headerBytes > TCP_HEADER_BYTES) {
-    decodeOptions(segment, bytes, tcp + TCP_HEADER_BYTES, tcp + headerBytes);
-  }
+  decodeOptions(segment, bytes, tcp + TCP_HEADER_BYTES, tcp + headerBytes);
   return true;
 }
 
 /** Whether the packet is whole and its TCP checksum (and IPv4 header checksum) is right. */
 export function verifyChecksum(bytes: Uint8Array, offset: number, length: number): boolean {
   const end = packetEnd(bytes, offset, length);
-  if (end < 0) return false;
+  if (end === -1) return false;
   const tcp = tcpStart(bytes, offset, end);
-  if (tcp < 0) return false;
+  if (tcp === -1) return false;
   if (bytes[offset] >> 4 === 4) {
     const headerSum = onesComplementSum(bytes, offset, (bytes[offset] & 15) << 2);
     if (foldChecksum(headerSum) !== 0) return false;
@@ -94,8 +92,8 @@ export function encodeHeaders(segment: Segment, out: Uint8Array, offset: number)
 /** Fills in the TCP checksum of the whole packet of `length` bytes at `offset`. */
 export function writeChecksum(out: Uint8Array, offset: number, length: number): void {
   const end = packetEnd(out, offset, length);
-  const tcp = end < 0 ? -1 : tcpStart(out, offset, end);
-  if (tcp < 0) throw new Error('not a TCP packet');
+  const tcp = end === -1 ? -1 : tcpStart(out, offset, end);
+  if (tcp === -1) throw new Error('not a TCP packet');
   writeU16(out, tcp + 16, 0);
   writeU16(out, tcp + 16, foldChecksum(tcpSum(out, offset, tcp, end)));
 }

@@ -38,8 +38,8 @@ export function splitPacket(
   sink: SplitSink,
 ): number {
   const end = packetEnd(bytes, offset, length);
-  const tcp = end < 0 ? -1 : tcpStart(bytes, offset, end);
-  if (tcp < 0 || !(segmentSize >= 1)) return 0;
+  const tcp = end === -1 ? -1 : tcpStart(bytes, offset, end);
+  if (tcp === -1 || !(segmentSize >= 1)) return 0;
   const payload = tcp + ((bytes[tcp + 12] >> 4) << 2);
   let pieces = 0;
   let at = payload;

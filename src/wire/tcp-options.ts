@@ -24,7 +24,7 @@ export function tcpOptionsLength(segment: Segment): number {
   else if (segment.sackPermitted) length += 4;
   if (segment.windowScale >= 0) length += 4;
   if (segment.sackCount > 0) length += 4 + segment.sackCount * 8;
-  if (segment.fastOpenLength >= 0) length += fastOpenLength(segment.fastOpenLength);
+  if (segment.fastOpenLength !== -1) length += fastOpenLength(segment.fastOpenLength);
   return length;
 }
 
@@ -112,7 +112,7 @@ export function encodeOptions(segment: Segment, out: Uint8Array, offset: number)
       writeI32(out, at + 4, segment.sackRight[i] | 0);
     }
   }
-  if (segment.fastOpenLength >= 0) at = encodeFastOpen(segment, out, at);
+  if (segment.fastOpenLength !== -1) at = encodeFastOpen(segment, out, at);
   if (segment.mp !== 0) at = encodeMptcpOptions(segment, out, at);
   return at - offset;
 }
@@ -132,7 +132,7 @@ function decodeFastOpen(segment: Segment, bytes: Uint8Array, at: number, length:
   const cookieBytes = length - 2;
   const fits = cookieBytes >= MIN_FAST_OPEN_COOKIE && cookieBytes <= MAX_FAST_OPEN_COOKIE;
   const legal = cookieBytes === 0 || (fits && cookieBytes % 2 === 0);
-  if (!legal || (segment.flags & Flag.SYN) === 0 || segment.fastOpenLength >= 0) {
+  if (!legal || (segment.flags & Flag.SYN) === 0 || segment.fastOpenLength !== -1) {
     segment.badOptions++;
     return;
   }
@@ -152,7 +152,7 @@ function decodeTimestamps(segment: Segment, bytes: Uint8Array, at: number, lengt
 
 function decodeSack(segment: Segment, bytes: Uint8Array, at: number, length: number): void {
   const count = (length - 2) >> 3;
-  if (count < 1 || count > 4 || length !== 2 + count * 8 || segment.sackCount > 0) {
+  if (count < 1 || length !== 2 + count * 8 || segment.sackCount > 0) {
     segment.badOptions++;
     return;
   }
@@ -170,7 +170,7 @@ function decodeSynOption(segment: Segment, bytes: Uint8Array, at: number, length
   const onSyn = (segment.flags & Flag.SYN) !== 0;
   if (option === MAXIMUM_SEGMENT_SIZE && length === 4 && onSyn && segment.mss === 0) {
     segment.mss = readU16(bytes, at + 2);
-  } else if (option === WINDOW_SCALE && length === 3 && onSyn && segment.windowScale < 0) {
+  } else if (option === WINDOW_SCALE && length === 3 && onSyn && segment.windowScale === -1) {
     // RFC 7323 §2.3: "the TCP SHOULD log the error but MUST use 14 instead of the specified value"
     segment.windowScale = Math.min(bytes[at + 2], MAX_WINDOW_SCALE);
   } else if (option === SACK_PERMITTED && length === 2 && onSyn && !segment.sackPermitted) {

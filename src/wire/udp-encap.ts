@@ -25,8 +25,8 @@ export const UDP_HEADER_BYTES = 8;
  */
 export function encapsulate(bytes: Uint8Array, offset: number, length: number): number {
   const end = packetEnd(bytes, offset, length);
-  const tcp = end < 0 ? -1 : tcpStart(bytes, offset, end);
-  if (tcp < 0 || end !== offset + length || (bytes[tcp + 13] & Flag.URG) !== 0) return -1;
+  const tcp = end === -1 ? -1 : tcpStart(bytes, offset, end);
+  if (tcp === -1 || end !== offset + length || (bytes[tcp + 13] & Flag.URG) !== 0) return -1;
   const seq = readI32(bytes, tcp + 4);
   const ack = readI32(bytes, tcp + 8);
   const offsetFlagsWindow = readI32(bytes, tcp + 12);
@@ -54,7 +54,7 @@ export interface Datagram extends IpFields {
  */
 export function decapsulate(datagram: Datagram): number {
   const { bytes, offset, length, out, outOffset } = datagram;
-  if (offset < 0 || offset + length > bytes.length || length < SHORTEST_PAYLOAD) return 0;
+  if (offset + length > bytes.length || length < SHORTEST_PAYLOAD) return 0;
   const tcpHeaderBytes = (bytes[offset] >> 4) << 2;
   if (tcpHeaderBytes < TCP_HEADER_BYTES || tcpHeaderBytes > length + UDP_HEADER_BYTES) return 0;
   if ((bytes[offset + 1] & Flag.URG) !== 0) return 0;
