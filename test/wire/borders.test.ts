@@ -15,6 +15,7 @@ import {
   foldChecksum,
   formatWords,
   headerLength,
+  Mp,
   Segment,
   splitPacket,
 } from '../../src/wire/index.ts';
@@ -142,4 +143,23 @@ test('RFC 1071 §2: carries that make a carry again', () => {
 
 test('words as text: each in its place', () => {
   assert.equal(formatWords(Int32Array.of(0x10002, 0x30004, 0x50006, 0x70008)), '1:2:3:4:5:6:7:8');
+});
+
+test('RFC 8684 §3.1 and §3.3.1: a checksum of 0 is written as one', () => {
+  const ack = { ipVersion: 4, src2: 0xffff, dst2: 0xffff, flags: Flag.ACK, payloadLength: 1 };
+  for (const [checksum, tail] of [
+    [0, '00 00'],
+    [1, '00 01'],
+    [-1, '01 01'],
+  ] as const) {
+    const out = new Uint8Array(100);
+    const dss = Object.assign(new Segment(), { ...ack, mp: Mp.DSS, dssFlags: DssFlag.MAP, checksum });
+    dss.dataLength = 1;
+    const length = encodeHeaders(dss, out, 0);
+    assert.equal(hex(out.slice(length - 2, length)), tail);
+    const capable = Object.assign(new Segment(), { ...ack, mp: Mp.CAPABLE, capableLength: 24, checksum });
+    capable.dataLength = 1;
+    if (checksum === -1) assert.throws(() => encodeHeaders(capable, out, 0), /checksum/);
+    else assert.equal(hex(out.slice(encodeHeaders(capable, out, 0) - 2).slice(0, 2)), tail);
+  }
 });
