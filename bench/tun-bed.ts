@@ -13,8 +13,8 @@ import { fileURLToPath } from 'node:url';
 /** The kernel's address on device `i`, and that of our end. */
 export const kernelAddress = (i: number): string => `10.77.${i}.1`;
 export const ourAddress = (i: number): string => `10.77.${i}.2`;
-/** The second kernel's, behind the veth pair. */
-export const secondKernelAddress = '10.78.0.2';
+/** The second kernel's, behind veth pair `i`. */
+export const secondKernelAddress = (i: number): string => `10.78.${i}.2`;
 
 /** How long a transfer runs before it counts, and how long it counts. */
 export const WARM_UP_SECONDS = 2;
@@ -54,25 +54,43 @@ export class Namespaces {
     }
   }
 
-  /** A veth pair between the two, without offload if told so; a new one each time. */
-  join(offload: boolean): void {
+  /**
+   * Veth pairs between the two, without offload if told so; new ones each time. The second kernel announces its
+   * address on every pair but the first.
+   */
+  join(offload: boolean, pairs: number): void {
     const { first, second } = this;
-    ip('-n', first, ...`link add ve0 type veth peer name ve1 netns ${second}`.split(' '));
-    ip('-n', first, ...'addr add 10.78.0.1/24 dev ve0'.split(' '));
-    ip('-n', second, ...`addr add ${secondKernelAddress}/24 dev ve1`.split(' '));
-    ip('-n', first, ...'link set ve0 txqueuelen 10000 up'.split(' '));
-    ip('-n', second, ...'link set ve1 txqueuelen 10000 up'.split(' '));
-    if (offload) return;
-    for (const [namespace, device] of [
-      [first, 've0'],
-      [second, 've1'],
-    ]) {
-      ip('netns', 'exec', namespace, 'python3', SCRIPT, 'plain', device);
+    for (let i = 0; i < pairs; i++) {
+      ip('-n', first, ...`link add ve${i}a type veth peer name ve${i}b netns ${second}`.split(' '));
+      ip('-n', first, ...`addr add 10.78.${i}.1/24 dev ve${i}a`.split(' '));
+      ip('-n', second, ...`addr add ${secondKernelAddress(i)}/24 dev ve${i}b`.split(' '));
+      ip('-n', first, ...`link set ve${i}a txqueuelen 10000 up`.split(' '));
+      ip('-n', second, ...`link set ve${i}b txqueuelen 10000 up`.split(' '));
+      if (i > 0)
+        ip('-n', second, ...`mptcp endpoint add ${secondKernelAddress(i)} id ${i} signal`.split(' '));
+      if (offload) continue;
+      ip('netns', 'exec', first, 'python3', SCRIPT, 'plain', `ve${i}a`);
+      ip('netns', 'exec', second, 'python3', SCRIPT, 'plain', `ve${i}b`);
+    }
+    for (const namespace of [first, second]) {
+      ip(
+        '-n',
+        namespace,
+        ...`mptcp limits set subflows ${pairs - 1} add_addr_accepted ${pairs - 1}`.split(' '),
+      );
     }
   }
 
-  part(): void {
-    ip('-n', this.first, 'link', 'del', 've0');
+  part(pairs: number): void {
+    ip('-n', this.second, 'mptcp', 'endpoint', 'flush');
+    for (let i = 0; i < pairs; i++) ip('-n', this.first, 'link', 'del', `ve${i}a`);
+  }
+
+  /** Joins that the second kernel has completed since this was made. */
+  get joins(): number {
+    const text = execFileSync('ip', ['netns', 'exec', this.second, 'cat', '/proc/net/netstat']).toString();
+    const [names, values] = text.split('\n').filter(line => line.startsWith('MPTcpExt: '));
+    return Number(values.split(' ')[names.split(' ').indexOf('MPJoinAckRx')]);
   }
 
   remove(): void {

@@ -53,6 +53,8 @@ export async function benchTun(): Promise<TunBench | string> {
 interface Cell {
   readonly name: string;
   readonly offload: boolean;
+  /** Of the kernel with itself. */
+  readonly pairs?: number;
   /** Undefined: the kernel with itself. */
   readonly run?: Omit<TunRun, 'namespace' | 'offload'>;
   readonly beside?: { readonly kernel: Cell; readonly dumb?: Cell; readonly one?: Cell };
@@ -62,7 +64,11 @@ interface Cell {
 function allCells(): Cell[] {
   return [true, false].flatMap(offload => {
     const how = offload ? 'with offload' : 'without offload';
-    const kernel: Cell = { name: `kernel to kernel over veth, ${how}`, offload, results: [] };
+    const kernel: Cell = { name: `kernel to kernel over veth, ${how}`, offload, pairs: 1, results: [] };
+    const kernelTwo: Cell = {
+      ...{ name: `kernel to kernel over veth, two subflows, ${how}`, offload, pairs: 2, results: [] },
+      beside: { kernel, one: kernel },
+    };
     const cells = (['in', 'out'] as const).flatMap(direction => {
       const add = (what: string, run: Pick<TunRun, 'end' | 'devices'>, others: object): Cell => ({
         name: `${what}, ${direction}, ${how}`,
@@ -75,12 +81,12 @@ function allCells(): Cell[] {
       const one = add('mptcp', { end: 'stack', devices: 1 }, { dumb });
       return [dumb, one, add('mptcp, two subflows', { end: 'stack', devices: 2 }, { dumb, one })];
     });
-    return [kernel, ...cells];
+    return [kernel, kernelTwo, ...cells];
   });
 }
 
 function measureCell(cell: Cell, namespaces: Namespaces): Promise<TunResult> {
-  if (cell.run === undefined) return measureKernel(namespaces, cell.offload);
+  if (cell.run === undefined) return measureKernel(namespaces, cell.offload, cell.pairs ?? 1);
   return measureTun({ ...cell.run, offload: cell.offload, namespace: namespaces.first });
 }
 
@@ -101,16 +107,19 @@ async function measureTun(run: TunRun): Promise<TunResult> {
   }
 }
 
-async function measureKernel(namespaces: Namespaces, offload: boolean): Promise<TunResult> {
-  namespaces.join(offload);
-  const address = secondKernelAddress;
-  const receiver = new KernelEnd(namespaces.second, { address, work: 'sink' });
+async function measureKernel(namespaces: Namespaces, offload: boolean, pairs: number): Promise<TunResult> {
+  const joins = namespaces.joins;
+  namespaces.join(offload, pairs);
+  const receiver = new KernelEnd(namespaces.second, { address: '0.0.0.0', work: 'sink' });
+  const address = secondKernelAddress(0);
   const sender = new KernelEnd(namespaces.first, { address, port: await receiver.port, work: 'flood' });
   try {
-    return { gbitPerSecond: await receiver.gbitPerSecond, cpuSecondsPerGB: Number.NaN };
+    const gbitPerSecond = await receiver.gbitPerSecond;
+    if (namespaces.joins - joins !== pairs - 1) throw new Error('the kernel has not joined as it should');
+    return { gbitPerSecond, cpuSecondsPerGB: Number.NaN };
   } finally {
     await Promise.all([sender.stop(), receiver.stop()]);
-    namespaces.part();
+    namespaces.part(pairs);
   }
 }
 
