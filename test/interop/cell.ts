@@ -93,7 +93,9 @@ export function streamCounters(role: Role): Record<string, number | 'any'> {
 
 /**
  * The counters of joins, at the kernel. With several subflows data comes out of order; the kernel's timer for what
- * nobody has acknowledged may be as short as a tail loss probe's, and fires without any loss (between two kernels too).
+ * nobody has acknowledged may be as short as a tail loss probe's, and fires without any loss (between two kernels too);
+ * four times in a row, a few milliseconds in all in which our process does not run, and a subflow is stale until the
+ * next acknowledgement.
  */
 export function joinCounters(role: Role, joins = 1): Record<string, number | 'any'> {
   const joined: Record<string, number> =
@@ -102,7 +104,8 @@ export function joinCounters(role: Role, joins = 1): Record<string, number | 'an
       : { MPJoinSynTx: joins, MPJoinSynAckRx: joins };
   // What one path carries faster than another waits for it.
   const outOfOrder = { OFOQueue: 'any', OFOQueueTail: 'any', OFOMerge: 'any' } as const;
-  return { ...streamCounters(role), ...joined, ...outOfOrder, MPTCPRetrans: 'any' };
+  const impatient = { MPTCPRetrans: 'any', SubflowStale: 'any', SubflowRecover: 'any' } as const;
+  return { ...streamCounters(role), ...joined, ...outOfOrder, ...impatient };
 }
 
 /**
