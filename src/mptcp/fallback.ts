@@ -343,7 +343,8 @@ export function signalsVanished(connection: MultipathConnection, now: number): b
  */
 export function mayBeHeardAsTcp(connection: MultipathConnection): boolean {
   const subflow = onlyOpen(connection);
-  return subflow?.initial === true && subflow.lastWithoutOptions && !connection.everMultiple;
+  if (subflow === null) return false;
+  return subflow.initial && subflow.lastWithoutOptions && !connection.everMultiple;
 }
 
 function onlyOpen({ subflows }: MultipathConnection): Subflow | null {

@@ -105,6 +105,7 @@ export function acceptFirst(
   connection.checksum = connection.checksum || (segment.capableFlags & 0x80) !== 0;
   connection.owner.tokenChosen(connection.localKey.token);
   const subflow = addSubflow(connection, options, { initial: true, join: null, localAddressId: 0 }, now);
+  // unreachable: the SYN came by an interface that is up, and for no block there is
   if (subflow === null) {
     connection.owner.tokenDropped(connection.localKey.token);
     return null;
@@ -162,6 +163,7 @@ export function joinRequested(
   };
   const localAddressId = connection.paths.localId(networkInterface.words, segment.dstPort);
   const subflow = addSubflow(connection, endpoint, { initial: false, join, localAddressId }, now);
+  // unreachable: as above
   if (subflow === null) return ResetReason.RESOURCES;
   subflow.remoteAddressId = segment.joinAddressId;
   subflow.remoteBackup = segment.joinBackup;

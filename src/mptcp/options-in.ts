@@ -255,10 +255,7 @@ function addMapping(subflow: Subflow, map: Mapping, segment: Segment, ssn: numbe
   if (map.dsn !== map.ssn) subflow.peerRepeated = true;
   if (!subflow.initial) connection.hasSpread = true;
   if (result === MapResult.NEW) mappingTaken(subflow);
-  if (result === MapResult.NEW && subflow.staging !== null) {
-    return placeStaged(subflow, map.ssn, end, now);
-  }
-  return true;
+  return result !== MapResult.NEW || placeStaged(subflow, map.ssn, end, now);
 }
 
 function checksumMismatch(subflow: Subflow, now: number): boolean {

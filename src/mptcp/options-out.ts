@@ -17,7 +17,6 @@ export function dataOptions(subflow: Subflow, segment: Segment, ssn: number): vo
   const connection = subflow.connection;
   const map = subflow.sendMap;
   const i = map.find(ssn);
-  if (i < 0) return;
   const fin = map.hasFin(i);
   segment.dataLength = map.length(i) + (fin ? 1 : 0);
   segment.checksum = map.checksum(i);
@@ -148,14 +147,17 @@ export function dataAck(subflow: Subflow, segment: Segment, lessBy = 0): void {
 
 function capableKeys(subflow: Subflow, segment: Segment, length: number): void {
   const connection = subflow.connection;
+  const { localKey, remoteKey } = connection;
+  // unreachable: keys are repeated by a client that has got the server's
+  if (remoteKey === null) return;
   segment.mp = Mp.CAPABLE;
   segment.capableVersion = 1;
   segment.capableFlags = capableFlags(connection);
   segment.capableLength = length;
-  segment.senderKeyHi = connection.localKey.hi;
-  segment.senderKeyLo = connection.localKey.lo;
-  segment.receiverKeyHi = connection.remoteKey?.hi ?? 0;
-  segment.receiverKeyLo = connection.remoteKey?.lo ?? 0;
+  segment.senderKeyHi = localKey.hi;
+  segment.senderKeyLo = localKey.lo;
+  segment.receiverKeyHi = remoteKey.hi;
+  segment.receiverKeyLo = remoteKey.lo;
 }
 
 /**
@@ -171,6 +173,7 @@ function keysRepeated(subflow: Subflow, now: number): void {
 
 function fastcloseKey(subflow: Subflow, segment: Segment): void {
   const key = subflow.connection.remoteKey;
+  // unreachable: without the peer's key a connection is aborted without it
   if (key === null) return;
   segment.mp |= Mp.FASTCLOSE;
   segment.fastcloseKeyHi = key.hi;

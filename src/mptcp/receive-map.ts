@@ -119,25 +119,24 @@ export class ReceiveMap {
   }
 
   private grow(): void {
-    const size = this.ssns.length * 2;
-    this.ssns = enlargeF(this.ssns, size);
-    this.dsns = enlargeF(this.dsns, size);
-    this.lengths = enlargeI(this.lengths, size);
-    this.checksums = enlargeI(this.checksums, size);
-    const placed = new Uint8Array(size);
+    this.ssns = enlargeF(this.ssns);
+    this.dsns = enlargeF(this.dsns);
+    this.lengths = enlargeI(this.lengths);
+    this.checksums = enlargeI(this.checksums);
+    const placed = new Uint8Array(this.ssns.length);
     placed.set(this.placed);
     this.placed = placed;
   }
 }
 
-function enlargeF(from: Float64Array, size: number): Float64Array {
-  const to = new Float64Array(size);
+function enlargeF(from: Float64Array): Float64Array {
+  const to = new Float64Array(2 * from.length);
   to.set(from);
   return to;
 }
 
-function enlargeI(from: Int32Array, size: number): Int32Array {
-  const to = new Int32Array(size);
+function enlargeI(from: Int32Array): Int32Array {
+  const to = new Int32Array(2 * from.length);
   to.set(from);
   return to;
 }

@@ -91,14 +91,14 @@ export function bytesRead(connection: MultipathConnection, now: number): void {
   const { receiveBuffer } = connection;
   receiveBuffer.tune(rttMs, segmentBytes, now);
   // The window is the connection's: tell it on every subflow that is alive (RFC 8684 §3.3.4).
-  if (!receiveBuffer.shouldUpdateWindow(1448, scale)) return;
+  if (!receiveBuffer.shouldUpdateWindow(segmentBytes, scale)) return;
   for (const { stage, tcb } of connection.subflows) if (stage === Stage.ACTIVE) tcb.ackPending = true;
 }
 
 /** Mappings wholly below both rcvNxt and what is staged are of no more use. */
 function releaseMap(subflow: Subflow): void {
   const ranges = subflow.staging?.ranges;
-  const staged = ranges !== undefined && ranges.count > 0 ? ranges.start(0) : Infinity;
+  const staged = ranges?.count ? ranges.start(0) : Infinity;
   if (staged === Infinity && !subflow.connection.checksum) subflow.staging = null;
   subflow.receiveMap.release(Math.min(subflow.tcb.rcvNxt, staged));
 }

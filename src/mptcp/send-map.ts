@@ -63,7 +63,7 @@ export class SendMap {
     if (this.count > this.mask) this.grow();
     const k = (this.head + this.count) & this.mask;
     const last = this.count - 1;
-    const back = last >= 0 && dsn < this.dsn(last) + this.length(last) ? 1 : 0;
+    const back = Number(last >= 0 && dsn < this.dsn(last) + this.length(last));
     this.steps[k] = back;
     this.stepsBack += back;
     this.ssns[k] = ssn;
@@ -114,10 +114,9 @@ export class SendMap {
   lowestDsn(): number {
     let lowest = Infinity;
     for (let i = 0; i < this.count; i++) {
-      const dsn = this.dsn(i);
-      if (dsn >= lowest || this.keptBytes(i) !== null) continue;
-      if (this.stepsBack === 0) return dsn;
-      lowest = dsn;
+      if (this.keptBytes(i) !== null) continue;
+      if (this.stepsBack === 0) return this.dsn(i);
+      lowest = Math.min(lowest, this.dsn(i));
     }
     return lowest;
   }
@@ -145,7 +144,7 @@ export class SendMap {
     let next = end;
     for (let i = 0; i < this.count; i++) {
       const dsn = this.dsn(i);
-      if (dsn >= start && dsn < next) next = dsn;
+      if (dsn >= start) next = Math.min(next, dsn);
     }
     return next;
   }

@@ -152,8 +152,7 @@ function sendNew(
 ): number {
   const end = connection.sendBuffer.end;
   const admitted = Math.min(end, connection.sndRight, connection.dataNxt + MAX_MAPPING);
-  const available = admitted - connection.dataNxt;
-  if (available <= 0) return 0;
+  const available = Math.max(0, admitted - connection.dataNxt);
   const length = segmentBytes(subflow.tcb, available, admitted === end, connection.dataFinDsn !== -1);
   if (length === 0) return 0;
   const dsn = connection.dataNxt;
@@ -226,7 +225,6 @@ export function copyMapped(
 export function releaseSent(connection: MultipathConnection): void {
   const buffer = connection.sendBuffer;
   let lowest = Math.min(connection.dataUna, buffer.end);
-  if (lowest <= buffer.start) return;
   for (let i = 0; i < connection.subflows.length; i++) {
     lowest = Math.min(lowest, connection.subflows[i].sendMap.lowestDsn());
   }

@@ -223,6 +223,7 @@ export function addAddrReceived(subflow: Subflow, segment: Segment, now: number)
     connection.signals.echoed(segment.addAddrId);
     return;
   }
+  // unreachable: options are heard when the handshake is over
   if (connection.remoteKey === null) return;
   const address = {
     id: segment.addAddrId,

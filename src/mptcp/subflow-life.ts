@@ -184,7 +184,8 @@ export function subflowClosed(
   const unanswered = subflow.stage === Stage.CONNECTING;
   const neverOpened = unanswered || subflow.stage === Stage.PRE_ESTABLISHED;
   // The peer has given up what was silent, and says so: the path is back.
-  const isBack = subflow.stage === Stage.SUSPECT && reason.code === 'ECONNRESET' && subflow.resetReason < 0;
+  const isBack =
+    subflow.stage === Stage.SUSPECT && reason.code === 'ECONNRESET' && subflow.resetReason === -1;
   connection.reinjectFrom(subflow);
   drop(connection, subflow);
   if (connection.isDone) return;
@@ -249,6 +250,7 @@ export function drop(connection: MultipathConnection, subflow: Subflow): void {
   subflow.suspectMs = Infinity;
   if (connection.expectation.voice === subflow) connection.expectation.voice = null;
   const i = connection.subflows.indexOf(subflow);
+  // unreachable: what has ended is no longer asked anything
   if (i < 0) return;
   if (subflow.mayCarry) connection.everMultiple = true;
   connection.subflows.splice(i, 1);
@@ -421,7 +423,7 @@ export function interfaceGone(
     subflow.tcb.resetPending = false;
     subflow.tcb.close({ code: 'ENETDOWN', text: 'the local address has gone' }, now);
   }
-  if (connection.plain !== null || connection.isDone) return;
+  if (connection.isDone) return;
   // RFC 8684 §3.4.2: "the affected host SHOULD announce this situation", "even if an address is not in use".
   const { signals } = connection;
   const { removeAddrRetries } = connection.env.config;

@@ -69,6 +69,7 @@ function copyWords(
   // An unaligned word needs the one behind it, which must be a whole word of the source's buffer.
   const readable = source.length - (fromByte >> 2) - (shift === 0 ? 0 : 1);
   const joinable = shift === 0 || LITTLE_ENDIAN;
+  // uncovered: no big-endian machine runs the tests
   const count = joinable ? Math.min((length - head) >> 2, readable, target.length - first) : 0;
   if (shift === 0) copyAligned(source, fromByte >> 2, target, first, count);
   else copyShifted(source, fromByte >> 2, target, first, count, shift);

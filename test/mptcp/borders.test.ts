@@ -193,6 +193,27 @@ test('SendMap: out of order from the second mapping on, and while any of those i
   assert.deepEqual([second.nextOverlap(91, 101), second.nextOverlap(91, 102)], [101, 101]);
 });
 
+test('SendMap: what was released is not found when the ring comes round', () => {
+  for (const repeated of [false, true]) {
+    const map = new SendMap();
+    for (let i = 0; i < 16; i++) map.append(1 + 10 * i, 1001 + 10 * i, 10, false, -1);
+    map.release(31);
+    // In the place of the first, a repetition or what follows.
+    if (repeated) map.append(161, 500, 10, false, -1);
+    map.release(41);
+    assert.equal(map.count, repeated ? 13 : 12);
+    for (const dsn of [1001, 1011, 1021, 1031]) {
+      assert.equal(map.overlaps(dsn, dsn + 10), false);
+      assert.equal(map.nextOverlap(dsn, dsn + 10), dsn + 10);
+    }
+    assert.deepEqual(
+      [1, 11, 31].map(ssn => map.find(ssn)),
+      [-1, -1, -1],
+    );
+    assert.equal(map.lowestDsn(), repeated ? 500 : 1041);
+  }
+});
+
 test('SendMap: what TCP has acknowledged and the connection has not, to the byte', () => {
   for (const [ssn, dataUna, ranges] of [
     [1, 101, []],

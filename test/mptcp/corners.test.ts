@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { Hold } from '../../src/tcp/index.ts';
 import { CapableFlag, DssFlag, Flag, Mp, type Segment } from '../../src/wire/index.ts';
-import { announce } from '../conformance/addresses.ts';
+import { announce, withdraw } from '../conformance/addresses.ts';
 import { type Flow, RawPeer } from './raw-peer.ts';
 import {
   altered,
@@ -28,8 +28,8 @@ const none: Uint8Array = new Uint8Array(0);
 const isJoinSyn = (s: Segment): boolean => isSyn(s) && has(s, Mp.JOIN);
 
 /** Open with checksums, and 100 bytes that were mapped and read. */
-function summed(options: { receiveBufferBytes?: number } = {}): { peer: RawPeer; flow: Flow } {
-  const peer = new RawPeer({ checksum: true, config: { checksum: true, ...options } });
+function summed({ checksum = true } = {}): { peer: RawPeer; flow: Flow } {
+  const peer = new RawPeer({ checksum, config: { checksum } });
   const flow = peer.open();
   peer.data(flow, { bytes: bytesOf(100), dsn: 1 });
   assert.deepEqual(peer.read(), bytesOf(100));
@@ -450,16 +450,121 @@ test('RFC 8684 §3.7: with checksums, too, bytes without a mapping wait a while 
   assert.deepEqual(peer.read(), bytesOf(50, 100));
 });
 
-test('with checksums a mapping may come behind its bytes', () => {
-  const { peer, flow } = summed();
-  const bytes = bytesOf(100, 100);
-  peer.put(peer.segment(flow), bytes.subarray(0, 50));
-  const fields = peer.mapping({ dsn: 101, ssn: 101, length: 100, payload: bytes });
-  peer.put(peer.segment(flow, { seq: 5_000 + flow.ssn + 50, ...fields }), bytes.subarray(50));
-  flow.ssn += 100;
-  assert.deepEqual(peer.read(), bytes);
-  peer.wait(1_000);
+for (const checksum of [true, false]) {
+  test(`a mapping may come behind its bytes, checksums ${checksum ? 'on' : 'off'}`, () => {
+    const { peer, flow } = summed({ checksum });
+    const bytes = bytesOf(100, 100);
+    peer.put(peer.segment(flow), bytes.subarray(0, 50));
+    const fields = peer.mapping({ dsn: 101, ssn: 101, length: 100, payload: bytes });
+    peer.put(peer.segment(flow, { seq: 5_000 + flow.ssn + 50, ...fields }), bytes.subarray(50));
+    flow.ssn += 100;
+    assert.deepEqual(peer.read(), bytes);
+    peer.wait(1_000);
+    assert.equal(peer.connection?.multipath().active, true);
+  });
+}
+
+test('RFC 8684 §3.3.3: a checksum may count the DATA_FIN behind its mapping, where there is one, and must be right', () => {
+  for (const [finAt, counted, spoiled, right] of [
+    [111, 0, 0, true],
+    [111, 1, 0, true],
+    [111, 0, 0x100, false],
+    [112, 1, 0, false],
+    [-1, 1, 0, false],
+  ] as const) {
+    const { peer, flow } = summed();
+    // The DATA_FIN is known before the data it follows.
+    const fin = peer.mapping({ dsn: finAt, ssn: 0, length: 0, payload: none, fin: true });
+    if (finAt > 0) peer.put(peer.segment(flow, fin));
+    const bytes = bytesOf(10, 100);
+    const { checksum = 0 } = peer.mapping({
+      dsn: 101,
+      ssn: 101,
+      length: 10,
+      payload: bytes,
+      fin: counted === 1,
+    });
+    peer.data(flow, { bytes, dsn: 101, checksum: checksum ^ spoiled });
+    assert.equal(
+      peer.connection?.multipath().fallback?.cause,
+      right ? undefined : 'checksum',
+      `${finAt} ${counted}`,
+    );
+  }
+});
+
+test('RFC 8684 §3.7: bytes without a mapping are nobody’s once a join has begun: the connection goes on', () => {
+  const peer = new RawPeer();
+  const flow = peer.open();
+  peer.data(flow, { bytes: bytesOf(100), dsn: 1 });
+  peer.read();
+  peer.put(peer.segment(flow), bytesOf(50, 100));
+  flow.ssn += 50;
+  peer.wait(40);
+  peer.join(2222);
+  peer.wait(200);
   assert.equal(peer.connection?.multipath().active, true);
+  assert.equal(peer.read().length, 0);
+});
+
+test('RFC 8684 §3.1, §3.3.3: a DATA_FIN rides on the last data, but not on the first that carries the keys', () => {
+  const shape = ({ segment: s }: { segment: Segment }): string =>
+    `${has(s, Mp.CAPABLE) ? 'keys' : 'dss'}${(s.dssFlags & DssFlag.DATA_FIN) !== 0 ? ' fin' : ''}`;
+  const shapes = (world: World, from: 'client' | 'server'): string[] =>
+    world.packets(from, hasData).map(shape);
+  for (const [length, expected] of [
+    [100, ['keys']],
+    [2_000, ['keys', 'dss fin']],
+  ] as const) {
+    const world = new World();
+    world.connect();
+    world.client.send(bytesOf(length), world.now, { finish: true });
+    world.until('the end', () => world.server.connections.length > 0 && world.server.connection.ended);
+    assert.deepEqual(shapes(world, 'client'), expected);
+  }
+  const world = new World();
+  world.server.onConnected = () => world.server.send(bytesOf(100), world.now, { finish: true });
+  world.connect();
+  world.until('the end', () => world.client.connection.ended);
+  assert.deepEqual(shapes(world, 'server'), ['dss fin']);
+  // The client knows by it that its keys have come.
+  world.client.send(bytesOf(100), world.now, { finish: true });
+  world.until('the other end', () => world.server.connection.ended);
+  assert.deepEqual(shapes(world, 'client'), ['dss fin']);
+});
+
+test('a connection that is over for the application may be let go of while its subflow closes', () => {
+  const world = new World();
+  world.establish();
+  world.transfer('client', 100);
+  for (const peer of [world.client, world.server]) peer.connection.shutdown(world.now);
+  world.until('closed', () => world.client.connection.closed);
+  assert.ok(world.client.connection.multipath().subflows.length > 0);
+  world.client.connection.close(world.now);
+  assert.ok(world.client.host.nextDeadline() < world.now + 119_000, 'it is not waited for');
+  world.untilGone();
+  assert.equal(world.client.connection.error, null);
+});
+
+test('the second question without options follows the first after one retransmission timeout, not two more', () => {
+  const world = new World();
+  let dark = false;
+  world.rules.push(() => (dark ? 'drop' : undefined));
+  world.establish();
+  world.transfer('client', 1_000);
+  world.run(1_000);
+  dark = true;
+  const from = world.log.length;
+  world.client.send(bytesOf(100), world.now);
+  world.run(5_000);
+  const sent = world.log.slice(from).filter(p => p.from === 'client' && hasData(p.segment));
+  const questions = sent.filter(p => p.segment.mp === 0).map(({ at }) => at);
+  const timeouts = sent.filter(p => p.segment.mp !== 0).map(({ at }) => at);
+  // The first timeout doubles the wait, the second asks, and the third comes as soon as the first did.
+  const [first, second] = questions;
+  const rto = 200;
+  assert.ok(timeouts.includes(first) && timeouts.includes(second));
+  assert.ok(second - first <= rto + 20, `${second - first} ms`);
 });
 
 for (const checksum of [true, false]) {
@@ -646,6 +751,50 @@ test('all was exchanged and the peer has forgotten the connection: joins under w
   assert.equal(world.client.connection.error, null);
   world.run(100);
   assert.equal([...world.client.host.connections].length, 0);
+});
+
+test('RFC 8684 §3.4.2: of an address that is withdrawn every other path in use is asked, and no path else', () => {
+  // Two paths to two addresses: identifiers 0, and one that was announced.
+  for (const [id, asked] of [
+    [0, ['1>1']],
+    [1, ['0>2', '1>2']],
+    [9, []],
+  ] as const) {
+    const advertise = [{ address: '10.9.0.2' }];
+    const world = new World({ paths: 2, serverAddresses: ['10.9.0.1', '10.9.0.2'], advertise });
+    world.establish(2);
+    world.until('four subflows', () => world.active('client') === 4 && world.active('server') === 4);
+    world.run(1_000);
+    const from = world.log.length;
+    withdraw(world, [id]);
+    const probes = world.log.slice(from).filter(p => p.from === 'client');
+    const ways = probes.map(({ path, segment }) => `${path}>${segment.dst3 & 255}`);
+    assert.deepEqual([...new Set(ways)].filter(way => way !== '0>1').sort(), asked, `${id}`);
+    world.run(5_000);
+    assert.equal(world.active('client'), 4, 'all have answered');
+  }
+});
+
+test('an announced address that refuses leaves the plans of the others alone', () => {
+  const world = new World({ serverAddresses: ['10.9.0.1', '10.9.0.2', '10.9.0.3'] });
+  world.rules.push(first(Infinity, s => isJoinSyn(s) && (s.dst3 & 255) === 2));
+  world.connect();
+  world.transfer('client', 100);
+  world.run(100);
+  announce(world, { id: 5, address: '10.9.0.2' });
+  announce(world, { id: 6, address: '10.9.0.3' });
+  world.until('joined', () => world.active('client') === 2);
+  world.run(300_000);
+  // The one that works dies, and is joined again.
+  const [{ segment: syn }] = world.packets('client', s => isJoinSyn(s) && (s.dst3 & 255) === 3);
+  world.rules.push(({ segment: s }) => ([s.srcPort, s.dstPort].includes(syn.srcPort) ? 'drop' : undefined));
+  world.client.send(bytesOf(300_000), world.now);
+  world.run(30_000);
+  const again = world.packets(
+    'client',
+    s => isJoinSyn(s) && (s.dst3 & 255) === 3 && s.srcPort !== syn.srcPort,
+  );
+  assert.ok(again.length > 0);
 });
 
 // A client that never sees a DSS.

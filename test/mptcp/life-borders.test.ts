@@ -15,8 +15,9 @@ import {
   startDataTimer,
 } from '../../src/mptcp/data-level.ts';
 import { DataSequence } from '../../src/mptcp/data-sequence.ts';
-import { mappingMissing } from '../../src/mptcp/fallback.ts';
+import { mappingMissing, mayBeHeardAsTcp } from '../../src/mptcp/fallback.ts';
 import { joinCrossed } from '../../src/mptcp/opening.ts';
+import { bytesRead } from '../../src/mptcp/receive.ts';
 import { ReceiveMap } from '../../src/mptcp/receive-map.ts';
 import { hasSendable, keepForSlow, releaseSent } from '../../src/mptcp/send.ts';
 import { SendMap } from '../../src/mptcp/send-map.ts';
@@ -28,6 +29,7 @@ import {
   isStuck,
   lonelyTimeout,
   probeForRemoval,
+  retire,
   sweep,
   thirdAckDelay,
 } from '../../src/mptcp/subflow-life.ts';
@@ -269,9 +271,11 @@ test('RFC 8684 §3.3.6: bytes are kept until connection and subflows have acknow
   assert.equal(connection.sendBuffer.start, 2001);
   // 2 · (3,000 / 100 + 400 / 20) · 100 bytes.
   assert.equal(connection.sendBuffer.limit, 10_000);
-  const nothing = fake({ dataUna: 1 });
+  // No room is made while nothing goes.
+  const nothing = fake({ dataUna: 1, subflows: [{ ...subflow(100, 30_000), sendMap: new SendMap() }] });
+  const { limit } = nothing.sendBuffer;
   releaseSent(as(nothing));
-  assert.equal(nothing.sendBuffer.start, 1);
+  assert.deepEqual([nothing.sendBuffer.start, nothing.sendBuffer.limit], [1, limit]);
 });
 
 test('a slow subflow’s share is moved out of the way when it is a quarter of the buffer that is wanted', () => {
@@ -517,6 +521,62 @@ test('RFC 8684 §3.3.3: at the end all close by FIN, but for handshakes and sile
       assert.deepEqual(done, isReset ? ['rst'] : ['orphan', 'fin'], `${stages}`);
       assert.deepEqual([stage, resetReason], isReset ? [Stage.CLOSED, 4] : [CLOSING, -1]);
     }
+  }
+});
+
+test('RFC 8684 §3.3.3: a subflow is retired by FIN; without another one the connection waits for one to come back', () => {
+  for (const [open, isDone, lonelyMs] of [
+    [true, false, Infinity],
+    [false, false, 100 + 60_000],
+    [false, true, Infinity],
+  ] as const) {
+    const subflow = leaving(Stage.ACTIVE);
+    const connection = crowd([subflow, { isOpen: open }]);
+    Object.assign(connection, { isDone, lonelyMs: Infinity, reinjectFrom: () => subflow.done.push('again') });
+    retire(as(connection), subflow, 100);
+    assert.deepEqual([subflow.stage, subflow.done], [Stage.CLOSING, ['orphan', 'fin', 'again']]);
+    assert.equal(connection.lonelyMs, lonelyMs);
+  }
+});
+
+test('the window is told on every subflow in use, once a read opens it by enough', () => {
+  const subflow = (stage: Stage) => ({
+    stage,
+    tcb: { receiveRttMs: 0, rcvMss: 1000, rcvScale: 0, ackPending: false },
+  });
+  for (const [read, told] of [
+    [1999, false],
+    [2000, true],
+  ] as const) {
+    const subflows = [Stage.ACTIVE, Stage.SUSPECT, Stage.CLOSING, Stage.ACTIVE].map(subflow);
+    const connection = fake({ subflows });
+    // Two segments, which are more than an eighth of 10,000 bytes (RFC 9293 §3.8.6.2.2).
+    connection.receiveBuffer.offer(0, 1);
+    connection.receiveBuffer.insert(1, new Uint8Array(10_000), 0, 10_000);
+    connection.receiveBuffer.read(new Uint8Array(read), 0, read);
+    bytesRead(as(connection), 100);
+    assert.deepEqual(
+      subflows.map(({ tcb }) => tcb.ackPending),
+      [told, false, false, told],
+      `${read}`,
+    );
+  }
+});
+
+test('RFC 8684 §3.7: bytes that would be a second copy for a peer that is TCP: of the first and only subflow', () => {
+  for (const [more, everMultiple, heard] of [
+    [{}, false, true],
+    [{}, true, false],
+    [{ initial: false }, false, false],
+    [{ lastWithoutOptions: false }, false, false],
+    [{ isOpen: false }, false, false],
+  ] as const) {
+    const subflow = { initial: true, lastWithoutOptions: true, isOpen: true, ...more };
+    assert.equal(
+      mayBeHeardAsTcp(as(fake({ everMultiple, subflows: [subflow] }))),
+      heard,
+      JSON.stringify(more),
+    );
   }
 });
 

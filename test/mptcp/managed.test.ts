@@ -3,7 +3,9 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Endpoints } from '../../src/mptcp/paths/endpoints.ts';
+import type { MultipathConnection } from '../../src/mptcp/connection.ts';
+import { Endpoints } from '../../src/mptcp/paths/endpoints.ts';
+import { Managed } from '../../src/mptcp/paths/managed.ts';
 import { Mp, type Segment } from '../../src/wire/index.ts';
 import { announce } from '../conformance/addresses.ts';
 import { first, has, isSyn, type Packet, type Side, World, type WorldOptions } from './world.ts';
@@ -54,8 +56,10 @@ test('an endpoint for subflows is used once, however often the table changes', (
   open(world);
   assert.deepEqual(routes(world), ['0>10.9.0.1:8080', '1>10.9.0.1:8080']);
   near.limit({ subflows: 8 }, world.now);
-  near.add({ address: '10.77.0.1', subflow: true }, world.now);
+  const nowhere = near.add({ address: '10.77.0.1', subflow: true }, world.now);
   near.add({ address: '10.3.0.1' }, world.now);
+  world.run(500);
+  near.remove(nowhere, world.now);
   world.run(500);
   // That the host has no such address, and that one is for nothing, are no errors.
   assert.equal(routes(world).length, 2);
@@ -159,6 +163,72 @@ test('an endpoint with a port that goes takes only the subflows to that port alo
   world.run(3_000);
   assert.deepEqual(routes(world), ['0>10.9.0.1:8080']);
   assert.deepEqual(removed(world, 'server'), [7]);
+});
+
+test('an endpoint with a port that goes leaves the plans of its address alone', () => {
+  const { world, near } = worldOf();
+  near.add({ address: '10.2.0.1', subflow: true }, 0);
+  near.add({ address: '10.1.0.1', port: 5000, signal: true, id: 9 }, 0);
+  open(world);
+  near.remove(9, world.now);
+  // The first path dies, and is joined over again.
+  const [{ segment: syn }] = world.packets('client', isSyn);
+  world.rules.push(({ segment: s }) => ([s.srcPort, s.dstPort].includes(syn.srcPort) ? 'drop' : undefined));
+  world.client.send(new Uint8Array(200_000), world.now);
+  world.run(20_000);
+  assert.deepEqual(
+    world.packets('client', isJoinSyn).map(({ path }) => path),
+    [1, 0],
+  );
+});
+
+test('RFC 8684 §3.4.2: the address of the first subflow is withdrawn by its identifier, 0', () => {
+  const { world, near, far } = worldOf({ serverAddresses: ['10.9.0.1', SECOND] });
+  near.limit({ addAddrAccepted: 1, subflows: 4 }, 0);
+  far.add({ address: '10.9.0.1', signal: true, id: 7 }, 0);
+  far.add({ address: SECOND, signal: true, id: 8 }, 0);
+  open(world);
+  assert.deepEqual(announced(world, 'server'), [8]);
+  far.remove(7, world.now);
+  world.run(500);
+  assert.deepEqual(removed(world, 'server'), [0]);
+  assert.deepEqual(routes(world), ['0>10.9.0.2:8080']);
+});
+
+test('an announced address for which there was no room is not joined when there is', () => {
+  const { world, near, far } = worldOf({ serverAddresses: ['10.9.0.1', SECOND] });
+  near.limit({ addAddrAccepted: 1, subflows: 0 }, 0);
+  far.add({ address: SECOND, signal: true }, 0);
+  open(world);
+  near.limit({ subflows: 8 }, world.now);
+  world.run(5_000);
+  assert.deepEqual(routes(world), ['0>10.9.0.1:8080']);
+});
+
+test('of the endpoints for subflows a client plans as many as the limit admits, each once, and a server none', () => {
+  for (const [client, subflows, planned] of [
+    [true, 2, 2],
+    [true, 8, 3],
+    [true, 0, 0],
+    [false, 8, 0],
+  ] as const) {
+    const endpoints = new Endpoints();
+    let plans = 1;
+    const paths = { addManaged: () => plans++, run: () => {} };
+    Object.defineProperty(paths, 'planned', { get: () => plans });
+    const connection = {
+      ...{ client, confirmed: true, remoteKey: {}, subflows: [], paths, signals: { mostWaiting: 2 } },
+      owner: { interfaceOfAddress: ([, , , last]: Int32Array) => ({ id: last }), wake: () => {} },
+    };
+    endpoints.limit({ subflows }, 0);
+    const managed = new Managed(connection as unknown as MultipathConnection, endpoints);
+    for (const i of [1, 2, 3]) endpoints.add({ address: `10.${i}.0.1`, subflow: true }, 0);
+    endpoints.limit({}, 0);
+    assert.deepEqual([plans - 1, managed.localUsed, managed.mostSubflows], [planned, planned, subflows + 1]);
+    managed.end();
+    endpoints.limit({ subflows: 8 }, 0);
+    assert.equal(plans - 1, planned);
+  }
 });
 
 test('RFC 8684 §3.3.8: a change of backup is told on the subflows from that address alone', () => {

@@ -402,6 +402,13 @@ describe('what a caller must not ask for', () => {
     segment.mp = Mp.REMOVE_ADDR;
     segment.removeCount = 64; // 67 bytes: over the end of the table's row
     assert.equal(optionFits(segment, Mp.REMOVE_ADDR), false);
+    // Two that exclude each other do not fit, however short they are.
+    segment.mp = Mp.JOIN;
+    segment.joinLength = 24;
+    segment.dssFlags = 1;
+    assert.equal(optionFits(segment, Mp.DSS), false);
+    segment.mp = 0;
+    assert.equal(optionFits(segment, Mp.DSS), true);
     segment.flags = Flag.SYN;
     segment.mp = Mp.DSS;
     segment.dssFlags = 1;

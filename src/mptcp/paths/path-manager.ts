@@ -28,7 +28,6 @@ interface Plan {
   readonly remoteWords: Int32Array;
   readonly remoteAddress: string;
   readonly remotePort: number;
-  readonly remoteFamily: 4 | 6;
   /** Address id of the peer's announcement, -1 when the address was configured. */
   readonly remoteId: number;
   subflow: Subflow | null;
@@ -148,9 +147,7 @@ export class PathManager {
 
   /** Forgets what goes over an interface. */
   removeInterface(interfaceId: number): void {
-    for (let i = this.plans.length - 1; i >= 0; i--) {
-      if (this.plans[i].path.interfaceId === interfaceId) this.plans.splice(i, 1);
-    }
+    removeWhere(this.plans, ({ path }) => path.interfaceId === interfaceId);
   }
 
   /** RFC 8684 §3.4.1: the peer can be reached at another address, from paths added later, too. */
@@ -177,19 +174,15 @@ export class PathManager {
 
   /** RFC 8684 §3.4.2: no new subflows to an address that was withdrawn. */
   peerAddressRemoved(id: number): void {
-    for (let i = this.plans.length - 1; i >= 0; i--) {
-      if (this.plans[i].remoteId === id) this.plans.splice(i, 1);
-    }
-    for (let i = this.announced.length - 1; i >= 0; i--) {
-      if (this.announced[i].id === id) this.announced.splice(i, 1);
-    }
+    removeWhere(this.plans, ({ remoteId }) => remoteId === id);
+    removeWhere(this.announced, address => address.id === id);
   }
 
   nextDeadline(): number {
     let earliest = Infinity;
     if (!this.started || this.stopped) return earliest;
     for (const plan of this.plans) {
-      if (plan.requestId === 0 && plan.nextMs < earliest) earliest = plan.nextMs;
+      if (plan.requestId === 0) earliest = Math.min(earliest, plan.nextMs);
     }
     return earliest;
   }
@@ -263,10 +256,9 @@ export class PathManager {
     // RFC 8684 §3.4.1: after a failed attempt, an advertised address is left alone until it is advertised
     // again.
     if (how.permanent || (how.neverOpened && plan.remoteId !== -1)) {
-      this.plans.splice(this.plans.indexOf(plan), 1);
+      removeWhere(this.plans, other => other === plan);
       const place = { words: plan.remoteWords, port: plan.remotePort };
-      const i = this.announced.findIndex(other => isSamePlace(other, place));
-      if (i >= 0) this.announced.splice(i, 1);
+      removeWhere(this.announced, other => isSamePlace(other, place));
       return;
     }
     if (how.isBack && plan.replacement !== null) hastenJoin(plan.replacement, now);
@@ -305,8 +297,7 @@ export class PathManager {
     const remoteWords = new Int32Array(4);
     const remoteFamily = parseAddress(remote.address, remoteWords);
     const networkInterface = this.interfaceOf(path);
-    if (remoteFamily === 0 || networkInterface === null || networkInterface.family !== remoteFamily)
-      return null;
+    if (networkInterface === null || networkInterface.family !== remoteFamily) return null;
     for (const other of this.plans) {
       const same = other.path.interfaceId === path.interfaceId && other.remotePort === remote.port;
       if (same && other.remoteWords.every((word, i) => word === remoteWords[i])) return null;
@@ -317,7 +308,6 @@ export class PathManager {
       remoteWords,
       remoteAddress: remote.address,
       remotePort: remote.port,
-      remoteFamily,
       remoteId,
       subflow: null,
       replacement: null,
@@ -391,6 +381,10 @@ export class PathManager {
 
 function isSilent(subflow: Subflow, now: number): boolean {
   return subflow.stage === Stage.SUSPECT || isStuck(subflow.connection, subflow, now);
+}
+
+function removeWhere<T>(list: T[], isGone: (one: T) => boolean): void {
+  for (let i = list.length - 1; i >= 0; i--) if (isGone(list[i])) list.splice(i, 1);
 }
 
 function isSamePlace(
