@@ -5,10 +5,7 @@
 //
 // A controller owns no clock: `now` is milliseconds of any monotonic clock, the same in every call.
 // It counts in bytes, so it does not care whether an acknowledgement covers one packet or forty-five.
-
-import { Cubic } from './cubic.ts';
-import { Lia } from './lia.ts';
-import { Reno } from './reno.ts';
+// Next: names.ts has those that there are.
 
 export interface CongestionController {
   readonly name: string;
@@ -60,22 +57,4 @@ export function windowAfterIdle(
   const restartBytes = Math.min(initialWindowBytes, cwndBytes);
   const halvings = Math.ceil(idleMs / rtoMs) - 1;
   return Math.max(Math.floor(cwndBytes / 2 ** halvings), restartBytes);
-}
-
-export type CongestionName = 'cubic' | 'reno' | 'lia';
-
-export function createController(
-  name: CongestionName,
-  mssBytes: number,
-  initialWindowBytes: number,
-  asLinux: boolean = false,
-): CongestionController {
-  switch (name) {
-    case 'cubic':
-      return new Cubic(mssBytes, initialWindowBytes, asLinux);
-    case 'reno':
-      return new Reno(mssBytes, initialWindowBytes);
-    case 'lia':
-      return new Lia(mssBytes, initialWindowBytes);
-  }
 }

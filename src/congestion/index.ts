@@ -1,4 +1,5 @@
 // The public face of the room: what tcp, mptcp and host may import from congestion.
 
-export { type CongestionController, type CongestionName, createController } from './controller.ts';
+export type { CongestionController } from './controller.ts';
 export { Coupling } from './lia.ts';
+export { type CongestionName, createController } from './names.ts';
