@@ -844,6 +844,7 @@ test('a suspected path has answered by what it acknowledges, by a timestamp from
     [false, false, 0, 1, 1, false],
     [false, false, 0, 1, 2, true],
     [true, false, 0, 1, 1, false],
+    [true, false, 0, 0, 1, true],
     [true, true, 1999, 0, 1, false],
     [true, true, 2000, 1, 1, true],
     [true, true, 1999, 1, 2, true],

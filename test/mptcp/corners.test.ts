@@ -533,6 +533,62 @@ test('RFC 8684 §3.1, §3.3.3: a DATA_FIN rides on the last data, but not on the
   assert.deepEqual(shapes(world, 'client'), ['dss fin']);
 });
 
+test('RFC 8684 §3.3.3: a DATA_FIN that follows the answer to ours within 40 ms is acknowledged before the FIN', () => {
+  for (const [waitMs, packets] of [
+    [0, 2],
+    [40, 2],
+    [41, 1],
+    [5_000, 1],
+  ]) {
+    const peer = new RawPeer();
+    const flow = peer.open();
+    peer.data(flow, { bytes: bytesOf(100), dsn: 1 });
+    peer.read();
+    peer.wait(100);
+    peer.connection?.shutdown(peer.now);
+    peer.take();
+    // The DATA_FIN takes the first number, so 2 acknowledges it.
+    const { mp, dataAckHi, dataAckLo } = peer.mapping({
+      dsn: 1,
+      ssn: 1,
+      length: 0,
+      payload: none,
+      dataAck: 2,
+    });
+    const dssFlags = DssFlag.DATA_ACK | DssFlag.DATA_ACK_64;
+    peer.put(
+      peer.segment(flow, { mp: mp ?? 0, dssFlags, dataAckHi: dataAckHi ?? 0, dataAckLo: dataAckLo ?? 0 }),
+    );
+    peer.wait(waitMs);
+    const fin = peer.mapping({ dsn: 101, ssn: 0, length: 0, payload: none, fin: true, dataAck: 2 });
+    const sent = peer.put(peer.segment(flow, fin));
+    assert.deepEqual([sent.length, sent.map(isFin).indexOf(true)], [packets, packets - 1], `${waitMs}`);
+    assert.equal(peer.dataAck(sent[0]), 102);
+  }
+});
+
+test('RFC 8684 §3.3.1: a checksum may be 0', () => {
+  const { peer, flow } = summed();
+  const bytes = bytesOf(10, 100);
+  // What the checksum lacks, in two bytes of the payload: the sum is all ones then (RFC 1071).
+  bytes.fill(0, 4, 6);
+  const { checksum = 0 } = peer.mapping({ dsn: 101, ssn: 101, length: 10, payload: bytes });
+  bytes.set([checksum >> 8, checksum & 255], 4);
+  assert.equal(peer.mapping({ dsn: 101, ssn: 101, length: 10, payload: bytes }).checksum, 0);
+  const sent = peer.data(flow, { bytes, dsn: 101 });
+  assert.equal(sent.some(isRst), false);
+  assert.deepEqual(peer.read(), bytes);
+});
+
+test('with checksums the MSS leaves room for an infinite mapping with everything in it', () => {
+  const mss = (checksum: boolean): number => {
+    const world = new World({ client: { checksum } });
+    world.connect();
+    return world.packets('client', isSyn)[0].segment.mss;
+  };
+  assert.equal(mss(false) - mss(true), 4 + 8 + 8 + 4 + 2 + 2);
+});
+
 test('a connection that is over for the application may be let go of while its subflow closes', () => {
   const world = new World();
   world.establish();
