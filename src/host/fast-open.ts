@@ -33,6 +33,10 @@ export const FastOpenBit = {
 interface ServerRecord {
   mss: number;
   cookie: Uint8Array | null;
+  /** The cookie came in the option from before it had a number. */
+  experimental: boolean;
+  /** Times that a cookie was asked for and none came. */
+  unheard: number;
   /** SYNs with data lost in a row, and when the last one was. */
   losses: number;
   lastLossMs: number;
@@ -65,8 +69,11 @@ export class FastOpenTable {
     if (this.isBlackHole(config, now) || isFailing(known, now)) return null;
     const noCookie = (config.fastOpen & FastOpenBit.CLIENT_NO_COOKIE) !== 0;
     const cookie = noCookie ? null : (known?.cookie ?? NO_COOKIE);
+    // Linux asks once in the option from before it had a number where the other was not heard.
+    const asksOtherwise = config.asLinux && known?.cookie === null && known.unheard === 1;
     return new FastOpenClient({
       cookie,
+      experimental: asksOtherwise || (known?.experimental ?? false),
       carries: noCookie || (known?.cookie ?? null) !== null,
       mss: known?.mss ?? 0,
       memory: this.memoryOf(name, config),
@@ -89,15 +96,16 @@ export class FastOpenTable {
     if (asks < 0) return null;
     const [key, ...older] = this.keysOf(listener);
     const cookie = cookieFor(key, segment);
-    if (asks === 0) return new FastOpenServer({ grant: cookie, early: false });
+    const granted = { grant: cookie, experimental: segment.fastOpenExperimental };
+    if (asks === 0) return new FastOpenServer({ ...granted, early: false });
     if (matches(cookie, segment)) return EARLY;
     // RFC 7413 §4.1.2: a cookie of the key before is still good, and the new one goes with the answer.
     if (older.some(old => matches(cookieFor(old, segment), segment))) {
       counters.TCPFastOpenPassiveAltKey++;
-      return new FastOpenServer({ grant: cookie, early: true });
+      return new FastOpenServer({ ...granted, early: true });
     }
     counters.TCPFastOpenPassiveFail++;
-    return new FastOpenServer({ grant: cookie, early: false });
+    return new FastOpenServer({ ...granted, early: false });
   }
 
   private keysOf(listener: Listener): readonly Uint8Array[] {
@@ -112,7 +120,7 @@ export class FastOpenTable {
 
   private memoryOf(name: string, config: Config): FastOpenMemory {
     return {
-      answered: ({ mss, cookie, synLost }, now) => {
+      answered: ({ mss, cookie, experimental, synLost, unheard }, now) => {
         const before = this.servers.get(name);
         this.servers.delete(name);
         if (this.servers.size >= MOST_SERVERS) {
@@ -124,6 +132,8 @@ export class FastOpenTable {
         this.servers.set(name, {
           mss: mss > 0 ? mss : (before?.mss ?? 0),
           cookie: cookie ?? before?.cookie ?? null,
+          experimental: cookie === null ? (before?.experimental ?? false) : experimental,
+          unheard: (before?.unheard ?? 0) + (unheard ? 1 : 0),
           losses: synLost ? (before?.losses ?? 0) + 1 : 0,
           lastLossMs: synLost ? now : 0,
         });

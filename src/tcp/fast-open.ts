@@ -7,10 +7,21 @@ import { fastOpenLength, MAX_OPTIONS_BYTES, Mp, optionsLength, type Segment } fr
 import { State } from './state.ts';
 import type { Tcb } from './tcb.ts';
 
+/** What came of a SYN with the option. */
+export interface FastOpenAnswer {
+  mss: number;
+  cookie: Uint8Array | null;
+  /** The cookie came in the option from before it had a number. */
+  experimental: boolean;
+  /** The answer was not to the SYN that carried data. */
+  synLost: boolean;
+  /** A cookie was asked for, by the SYN that was answered, and none came. */
+  unheard: boolean;
+}
+
 /** What a client remembers of a server, and of its own network. */
 export interface FastOpenMemory {
-  /** The SYN was answered. `synLost`: the answer was not to the SYN that carried data. */
-  answered(answer: { mss: number; cookie: Uint8Array | null; synLost: boolean }, now: number): void;
+  answered(answer: FastOpenAnswer, now: number): void;
   /** Segments of a connection that began so vanish. */
   blackHole(now: number): void;
   /** Data came in on a connection that began so. */
@@ -21,6 +32,8 @@ export interface FastOpenMemory {
 export class FastOpenClient {
   /** Sent with the SYN: empty is a request for one, null is no option. */
   readonly cookie: Uint8Array | null;
+  /** In the option from before it had a number. */
+  readonly experimental: boolean;
   /** The SYN may carry data. */
   readonly carries: boolean;
   /** Largest segment of the server, as it last said; 0 = unknown. */
@@ -31,11 +44,13 @@ export class FastOpenClient {
 
   constructor(options: {
     cookie: Uint8Array | null;
+    experimental?: boolean;
     carries: boolean;
     mss: number;
     memory: FastOpenMemory;
   }) {
     this.cookie = options.cookie;
+    this.experimental = options.experimental ?? false;
     this.carries = options.carries;
     this.mss = options.mss;
     this.memory = options.memory;
@@ -51,11 +66,14 @@ export class FastOpenClient {
 export class FastOpenServer {
   /** Sent with the SYN/ACK; null = none. */
   readonly grant: Uint8Array | null;
+  /** In the option in which it was asked for. */
+  readonly experimental: boolean;
   /** The connection is the application's before its third ACK. */
   readonly early: boolean;
 
-  constructor(options: { grant: Uint8Array | null; early: boolean }) {
+  constructor(options: { grant: Uint8Array | null; experimental?: boolean; early: boolean }) {
     this.grant = options.grant;
+    this.experimental = options.experimental ?? false;
     this.early = options.early;
   }
 }
@@ -70,7 +88,7 @@ export function fillSyn(tcb: Tcb, segment: Segment, now: number): number {
   const fastOpen = tcb.fastOpenClient;
   // As in Linux, a repetition is a SYN that any path takes: neither option nor data.
   if (fastOpen === null || tcb.synTransmissions > 0) return 0;
-  if (fastOpen.cookie !== null && !place(segment, fastOpen.cookie)) return 0;
+  if (fastOpen.cookie !== null && !place(segment, fastOpen.cookie, fastOpen.experimental)) return 0;
   if (!fastOpen.carries) return 0;
   const bytes = Math.min(tcb.extension.earlyBytes(), synRoom(tcb));
   if (bytes <= 0) return 0;
@@ -89,21 +107,24 @@ export function synRoom(tcb: Tcb): number {
 
 /** The cookie granted with a SYN/ACK whose other options are all there. */
 export function fillSynAck(tcb: Tcb, segment: Segment): void {
-  const grant = tcb.fastOpenServer?.grant ?? null;
+  if (tcb.fastOpenServer === null) return;
+  const { grant, experimental } = tcb.fastOpenServer;
   if (grant === null) return;
   // RFC 8684 §B.1: "the listener can reduce the amount of space used by other TCP options by omitting the TCP
   // timestamps", which for this connection are none then; Linux does the same.
   const room = MAX_OPTIONS_BYTES - optionsLength(segment);
-  if (room < fastOpenLength(grant.length) && segment.hasTimestamps && (segment.mp & Mp.CAPABLE) !== 0) {
+  const bytes = fastOpenLength(grant.length, experimental);
+  if (room < bytes && segment.hasTimestamps && (segment.mp & Mp.CAPABLE) !== 0) {
     segment.hasTimestamps = tcb.timestamps = false;
   }
-  place(segment, grant);
+  place(segment, grant, experimental);
 }
 
-function place(segment: Segment, cookie: Uint8Array): boolean {
+function place(segment: Segment, cookie: Uint8Array, experimental: boolean): boolean {
   const room = MAX_OPTIONS_BYTES - optionsLength(segment);
-  if (fastOpenLength(cookie.length) > room) return false;
+  if (fastOpenLength(cookie.length, experimental) > room) return false;
   segment.fastOpenLength = cookie.length;
+  segment.fastOpenExperimental = experimental;
   segment.fastOpenCookie.set(cookie);
   return true;
 }
@@ -119,9 +140,14 @@ export function synAnswered(tcb: Tcb, segment: Segment, ack: number, now: number
   tcb.synDataTaken = bytes > 0 && all;
   if (tcb.synDataTaken) counters.TCPFastOpenActive++;
   else if (bytes > 0) counters.TCPFastOpenActiveFail++;
-  const synLost = tcb.synTransmissions > 1 && cookie === null && !all;
   // RFC 7413 §4.1.3: "cookie and MSS"; an answer that nobody asked for is not believed.
-  if (fastOpen.isTried) fastOpen.memory.answered({ mss: segment.mss, cookie, synLost }, now);
+  if (fastOpen.isTried) {
+    const { mss, fastOpenExperimental: experimental } = segment;
+    const isRepeated = tcb.synTransmissions > 1;
+    const synLost = isRepeated && cookie === null && !all;
+    const unheard = !isRepeated && cookie === null && fastOpen.cookie?.length === 0;
+    fastOpen.memory.answered({ mss, cookie, experimental, synLost, unheard }, now);
+  }
   if (bytes === 0) return;
   tcb.sent.clear();
   tcb.sndNxt = ack;

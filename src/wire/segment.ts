@@ -96,6 +96,8 @@ export class Segment {
   /** TCP Fast Open: bytes of the cookie, 0 for a request of one, -1 when the option is absent. */
   fastOpenLength = -1;
   readonly fastOpenCookie: Uint8Array = new Uint8Array(MAX_FAST_OPEN_COOKIE);
+  /** The option is the one from before it had a number: 254 with 0xF989 (RFC 7413 §6, RFC 6994). */
+  fastOpenExperimental = false;
 
   /** Bits of `Mp`. The fields of an option mean something only while its bit is set. */
   mp = 0;
@@ -189,6 +191,7 @@ export class Segment {
     this.hasTimestamps = false;
     this.sackCount = 0;
     this.fastOpenLength = -1;
+    this.fastOpenExperimental = false;
     this.mp = 0;
     this.badOptions = 0;
     this.dssFlags = 0;

@@ -24,13 +24,14 @@ export function tcpOptionsLength(segment: Segment): number {
   else if (segment.sackPermitted) length += 4;
   if (segment.windowScale >= 0) length += 4;
   if (segment.sackCount > 0) length += 4 + segment.sackCount * 8;
-  if (segment.fastOpenLength !== -1) length += fastOpenLength(segment.fastOpenLength);
+  if (segment.fastOpenLength !== -1)
+    length += fastOpenLength(segment.fastOpenLength, segment.fastOpenExperimental);
   return length;
 }
 
 /** Bytes of a Fast Open option with a cookie of so many, padding included. */
-export function fastOpenLength(cookieBytes: number): number {
-  return (2 + cookieBytes + 3) & ~3;
+export function fastOpenLength(cookieBytes: number, experimental: boolean): number {
+  return ((experimental ? 4 : 2) + cookieBytes + 3) & ~3;
 }
 
 /** Bytes left for MPTCP options beside the TCP options the segment has now. */
@@ -76,7 +77,9 @@ export function decodeOptions(segment: Segment, bytes: Uint8Array, offset: numbe
     if (option === MPTCP_KIND) decodeMptcpOption(segment, bytes, at, length, kind);
     else if (option === TIMESTAMPS) decodeTimestamps(segment, bytes, at, length);
     else if (option === SACK) decodeSack(segment, bytes, at, length);
-    else if (option === FAST_OPEN) decodeFastOpen(segment, bytes, at, length);
+    else if (option === FAST_OPEN) decodeFastOpen(segment, bytes, at + 2, length - 2, false);
+    else if (option === EXPERIMENT && length >= 4 && readU16(bytes, at + 2) === FAST_OPEN_EXPERIMENT)
+      decodeFastOpen(segment, bytes, at + 4, length - 4, true);
     else decodeSynOption(segment, bytes, at, length);
     at += length;
   }
@@ -119,17 +122,25 @@ export function encodeOptions(segment: Segment, out: Uint8Array, offset: number)
 
 function encodeFastOpen(segment: Segment, out: Uint8Array, offset: number): number {
   const length = segment.fastOpenLength;
-  out[offset] = FAST_OPEN;
-  out[offset + 1] = 2 + length;
-  for (let i = 0; i < length; i++) out[offset + 2 + i] = segment.fastOpenCookie[i];
-  const end = offset + fastOpenLength(length);
-  out.fill(NO_OPERATION, offset + 2 + length, end);
+  const experimental = segment.fastOpenExperimental;
+  const head = experimental ? 4 : 2;
+  out[offset] = experimental ? EXPERIMENT : FAST_OPEN;
+  out[offset + 1] = head + length;
+  if (experimental) writeU16(out, offset + 2, FAST_OPEN_EXPERIMENT);
+  for (let i = 0; i < length; i++) out[offset + head + i] = segment.fastOpenCookie[i];
+  const end = offset + fastOpenLength(length, experimental);
+  out.fill(NO_OPERATION, offset + head + length, end);
   return end;
 }
 
 /** RFC 7413 §4.1.1; as in Linux, a cookie is even in length. */
-function decodeFastOpen(segment: Segment, bytes: Uint8Array, at: number, length: number): void {
-  const cookieBytes = length - 2;
+function decodeFastOpen(
+  segment: Segment,
+  bytes: Uint8Array,
+  at: number,
+  cookieBytes: number,
+  experimental: boolean,
+): void {
   const fits = cookieBytes >= MIN_FAST_OPEN_COOKIE && cookieBytes <= MAX_FAST_OPEN_COOKIE;
   const legal = cookieBytes === 0 || (fits && cookieBytes % 2 === 0);
   if (!legal || (segment.flags & Flag.SYN) === 0 || segment.fastOpenLength !== -1) {
@@ -137,7 +148,8 @@ function decodeFastOpen(segment: Segment, bytes: Uint8Array, at: number, length:
     return;
   }
   segment.fastOpenLength = cookieBytes;
-  for (let i = 0; i < cookieBytes; i++) segment.fastOpenCookie[i] = bytes[at + 2 + i];
+  segment.fastOpenExperimental = experimental;
+  for (let i = 0; i < cookieBytes; i++) segment.fastOpenCookie[i] = bytes[at + i];
 }
 
 function decodeTimestamps(segment: Segment, bytes: Uint8Array, at: number, length: number): void {
@@ -191,3 +203,6 @@ const SACK_PERMITTED = 4;
 const SACK = 5;
 const TIMESTAMPS = 8;
 const FAST_OPEN = 34;
+/** RFC 6994: what follows says of what. */
+const EXPERIMENT = 254;
+const FAST_OPEN_EXPERIMENT = 0xf989;

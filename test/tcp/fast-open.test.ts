@@ -143,6 +143,47 @@ test('the cookie of the key before is good, and a new one comes with the answer;
   assert.equal(peer.counters.TCPFastOpenPassiveFail, 1);
 });
 
+test('what is asked for in the option from before it had a number is granted in it, and taken in either', () => {
+  const peer = server();
+  const syn = { flags: 'S', ...synOptions({}), seq: 0 };
+  const [synAck] = peer.arrives({ ...syn, fastOpen: 'f989:', port: 40_001 });
+  assert.match(synAck?.fastOpen ?? '', /^f989:[0-9a-f]{16}$/);
+  let port = 40_002;
+  for (const fastOpen of [synAck?.fastOpen ?? '', synAck?.fastOpen?.slice(5) ?? '']) {
+    const [answer] = peer.arrives({ ...syn, fastOpen, length: 10, port: port++ });
+    assert.deepEqual([answer?.ack, answer?.fastOpen], [11, null]);
+  }
+  const [refused] = peer.arrives({ ...syn, fastOpen: `f989:${COOKIE}`, length: 10, port });
+  assert.deepEqual([refused?.ack, refused?.fastOpen], [1, synAck?.fastOpen]);
+});
+
+test('as Linux, a client asks once in that option where the other was not heard', () => {
+  for (const asLinux of [false, true]) {
+    const peer = new Peer({ config: { asLinux } });
+    for (const asked of ['', asLinux ? 'f989:' : '', '']) {
+      const [syn] = peer.connect({ fastOpen: true });
+      assert.equal(syn?.fastOpen, asked, `${asLinux}`);
+      peer.arrives({ flags: 'SA', ...synOptions({}) });
+      peer.connection.abort(peer.now);
+      peer.sent();
+      peer.seq = peer.ack = 0;
+    }
+  }
+});
+
+test('a cookie that came in that option goes back in it', () => {
+  const peer = new Peer();
+  const [syn] = peer.connect({ fastOpen: true });
+  assert.equal(syn?.fastOpen, '');
+  peer.arrives({ flags: 'SA', ...synOptions({}), fastOpen: `f989:${COOKIE}` });
+  peer.connection.abort(peer.now);
+  peer.sent();
+  peer.seq = peer.ack = 0;
+  peer.connect({ fastOpen: true });
+  const [again] = peer.write(10);
+  assert.deepEqual([again?.fastOpen, again?.length], [`f989:${COOKIE}`, 10]);
+});
+
 test('the SYN/ACK is repeated however much the server has answered already', () => {
   const peer = server();
   const cookie = granted(peer);

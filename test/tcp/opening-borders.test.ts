@@ -245,7 +245,8 @@ test('RFC 7413 §4.1.3: what the answer to a SYN with data means, and what is re
     const segment = Object.assign(new Segment(), { fastOpenLength: cookie, mss: 1234 });
     synAnswered(tcb, segment, ack, 1000);
     const remembered = granted === null ? null : new Uint8Array(granted);
-    assert.deepEqual(answers, [{ mss: 1234, cookie: remembered, synLost }], `${[cookie, ack]}`);
+    const expected = { mss: 1234, cookie: remembered, experimental: false, synLost, unheard: false };
+    assert.deepEqual(answers, [expected], `${[cookie, ack]}`);
     // What was not taken is as if it had never been sent.
     const all = ack === 501;
     assert.deepEqual([tcb.sndNxt, tcb.bytesSent, tcb.sent.count, early], [ack, ack - 1, 0, [ack - 1]]);

@@ -27,6 +27,7 @@ export const PEER = '192.0.2.2';
 /** Where the peer's sequence numbers begin: a few segments before they wrap. */
 export const PEER_ISS = 0xffff_f000;
 const PEER_TS = 5_000_000;
+const EXPERIMENTAL = 'f989:';
 const EPHEMERAL = 45_000;
 
 /** What the peer puts into a packet; what is left out follows from what it has seen. */
@@ -51,7 +52,7 @@ export interface Fields {
   tsVal?: number;
   tsEcr?: number;
   sack?: readonly (readonly [number, number])[];
-  /** Hexadecimal: '' asks for a cookie. */
+  /** Hexadecimal: '' asks for a cookie; behind `f989:` in the option from before it had a number. */
   fastOpen?: string;
   port?: number;
   address?: string;
@@ -233,7 +234,8 @@ export class Peer {
       s.sackRight[s.sackCount++] = this.hostIss + right;
     }
     if (fields.fastOpen !== undefined) {
-      const cookie = Buffer.from(fields.fastOpen, 'hex');
+      s.fastOpenExperimental = fields.fastOpen.startsWith(EXPERIMENTAL);
+      const cookie = Buffer.from(fields.fastOpen.replace(EXPERIMENTAL, ''), 'hex');
       s.fastOpenLength = cookie.length;
       s.fastOpenCookie.set(cookie);
     }
@@ -326,7 +328,10 @@ export class Peer {
       ...{ segmentSize: this.host.transmitSegmentSize, ipBytes: bytes.length },
       ...{ srcPort: s.srcPort, dstPort: s.dstPort },
       fastOpen:
-        s.fastOpenLength < 0 ? null : Buffer.from(s.fastOpenCookie).toString('hex', 0, s.fastOpenLength),
+        s.fastOpenLength < 0
+          ? null
+          : (s.fastOpenExperimental ? EXPERIMENTAL : '') +
+            Buffer.from(s.fastOpenCookie).toString('hex', 0, s.fastOpenLength),
     };
     this.log.push(packet);
     return packet;

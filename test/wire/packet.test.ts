@@ -251,6 +251,40 @@ describe('TCP options', () => {
     assert.deepEqual([twice.mss, twice.windowScale, twice.badOptions], [1460, 7, 2]);
   });
 
+  it('reads and writes Fast Open, under its number and from before it had one (RFC 7413 §4.1.1, §6)', () => {
+    for (const [text, experimental, length] of [
+      ['22 02 01 01', false, 0],
+      ['22 06 0a 0b 0c 0d 01 01', false, 4],
+      ['fe 04 f9 89', true, 0],
+      ['fe 08 f9 89 0a 0b 0c 0d', true, 4],
+      ['fe 0a f9 89 0a 0b 0c 0d 0e 0f 01 01', true, 6],
+    ] as const) {
+      const options = bytes(text);
+      const segment = decoded(assemble({ flags: Flag.SYN, options }));
+      assert.deepEqual(
+        [segment.fastOpenLength, segment.fastOpenExperimental, segment.badOptions],
+        [length, experimental, 0],
+        text,
+      );
+      assert.equal(
+        hex(segment.fastOpenCookie.slice(0, length)),
+        hex(bytes('0a 0b 0c 0d 0e 0f').slice(0, length)),
+      );
+      assert.equal(optionsLength(segment), options.length);
+      assert.equal(hex(encoded(segment).slice(-options.length)), hex(options));
+    }
+    // Another experiment; one too short to say which; an odd cookie; a second option.
+    for (const [text, length, bad] of [
+      ['fe 04 f9 88', -1, 0],
+      ['fe 03 f9 01', -1, 0],
+      ['fe 09 f9 89 0a 0b 0c 0d 0e 01 01 01', -1, 1],
+      ['22 02 fe 08 f9 89 0a 0b 0c 0d 01 01', 0, 1],
+    ] as const) {
+      const segment = decoded(assemble({ flags: Flag.SYN, options: bytes(text) }));
+      assert.deepEqual([segment.fastOpenLength, segment.badOptions], [length, bad], text);
+    }
+  });
+
   it('stops at a length of 0 or 1, or one that leaves the header', () => {
     for (const bad of ['08 00', '08 01', 'fd 0d', '1e 29', '08']) {
       // Three NOPs before it, a window scale before those: what came first counts, what follows does not.

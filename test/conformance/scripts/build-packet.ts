@@ -83,6 +83,10 @@ function buildOption(option: ScriptOption, event: PacketEvent, flow: Flow, addre
       const cookie = Buffer.from(option.words[0] ?? '', 'hex');
       return Buffer.concat([Buffer.from([34, 2 + cookie.length]), cookie]);
     }
+    case 'FOEXP': {
+      const cookie = Buffer.from(option.words[0] ?? '', 'hex');
+      return Buffer.concat([Buffer.from([254, 4 + cookie.length, 0xf9, 0x89]), cookie]);
+    }
     default:
       return multipath(option, event, flow, addresses);
   }

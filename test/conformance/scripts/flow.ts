@@ -80,7 +80,7 @@ export class Flow {
   keys: Keys | null;
   localNonce = 0;
   readonly remoteNonce: number;
-  /** Something other than a SYN came in. */
+  /** Something other than a SYN came in, or there is another listener: a SYN is of another connection. */
   answered = false;
   /** Timestamp values of the script, by what the stack really sent. */
   readonly timestamps: Map<number, number> = new Map();

@@ -33,6 +33,8 @@ export function matchOption(
       return matchSack(option, data, flow);
     case 'FO':
       return same('cookie', data.toString('hex'), option.words[0] ?? '');
+    case 'FOEXP':
+      return same('cookie', data.toString('hex'), `f989${option.words[0] ?? ''}`);
     default:
       return matchMultipath(option, data, flow, addresses);
   }
@@ -196,6 +198,7 @@ const NUMBERS: Readonly<Record<string, number>> = {
   sack: 5,
   TS: 8,
   FO: 34,
+  FOEXP: 254,
   mpcapable: 30,
   mp_capable: 30,
   dss: 30,

@@ -95,6 +95,8 @@ class Run {
 
   private call(event: CallEvent & Event, startMs: number): string | null {
     const { when } = event;
+    // The next SYN is for the new listener.
+    if (event.name === 'listen') for (const flow of this.flows) flow.answered = true;
     const endMs = when.end === null ? null : startMs + (when.end - when.start) * 1000;
     const waiting: Waiting = { call: event, endMs, result: null, resultAt: 0, difference: null };
     this.waiting.push(waiting);
