@@ -53,8 +53,8 @@ test('RFC 7413 §4.1.1: a cookie has 4 to 16 octets, an even number; none is a r
       // Written again, it is the same, padded to whole words.
       const out = new Uint8Array(100);
       const length = encodeHeaders(segment, out, 0);
-      assert.equal(length, 40 + fastOpenLength(cookieBytes));
-      const padding = '01'.repeat(fastOpenLength(cookieBytes) - 2 - cookieBytes);
+      assert.equal(length, 40 + fastOpenLength(cookieBytes, false));
+      const padding = '01'.repeat(fastOpenLength(cookieBytes, false) - 2 - cookieBytes);
       assert.equal(hex(out.slice(40, length)), hex(bytes(option(cookieBytes) + padding)));
     }
   }
@@ -68,7 +68,11 @@ test('RFC 7413 §4.1.1: a cookie has 4 to 16 octets, an even number; none is a r
 });
 
 test('an option of Fast Open takes its two octets and the cookie, rounded up to words', () => {
-  assert.deepEqual([0, 2, 3, 4, 6, 7, 8, 16].map(fastOpenLength), [4, 4, 8, 8, 8, 12, 12, 20]);
+  const lengths = (experimental: boolean): number[] =>
+    [0, 2, 3, 4, 6, 7, 8, 16].map(cookieBytes => fastOpenLength(cookieBytes, experimental));
+  assert.deepEqual(lengths(false), [4, 4, 8, 8, 8, 12, 12, 20]);
+  // Two more under the number of experiments.
+  assert.deepEqual(lengths(true), [4, 8, 8, 8, 12, 12, 12, 20]);
 });
 
 test('RFC 8684 §3.3: a checksum of 0 is one, and takes its two octets', () => {
