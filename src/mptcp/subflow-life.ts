@@ -238,7 +238,7 @@ export function probeForRemoval(subflow: Subflow, now: number): void {
     closeSubflow(subflow.connection, subflow, now);
     return;
   }
-  suspect(subflow, now);
+  if (hasAlternative(subflow)) suspect(subflow, now);
   subflow.tcb.probePending = true;
   subflow.tellMs = Infinity;
   subflow.removeMs = now + Math.max(subflow.tcb.rtt.rtoMs, 1000);
@@ -332,6 +332,8 @@ export function becomePlain(
   connection.plain = plain;
   countEstablished(connection, false);
   connection.plainSinceMs = now;
+  // Also for what else is due at this moment: the stream has timers of its own.
+  connection.dataTimerMs = connection.lonelyMs = connection.orphanMs = Infinity;
   connection.fallback = info;
   connection.paths.stop();
   connection.managed?.end();

@@ -24,6 +24,7 @@ import { SendMap } from '../../src/mptcp/send-map.ts';
 import { Staging } from '../../src/mptcp/staging.ts';
 import { Stage, type Subflow, Subflow as SubflowClass } from '../../src/mptcp/subflow.ts';
 import {
+  becomePlain,
   closeSubflows,
   drop,
   isStuck,
@@ -34,7 +35,7 @@ import {
   thirdAckDelay,
 } from '../../src/mptcp/subflow-life.ts';
 import { acknowledging, hasUnplaceable, isSingle, mappingTaken } from '../../src/mptcp/unplaced.ts';
-import { RangeSet, Ready } from '../../src/tcp/index.ts';
+import { type PlainStream, RangeSet, Ready } from '../../src/tcp/index.ts';
 import { ReceiveBuffer } from '../../src/tcp/receive-buffer.ts';
 import { SendBuffer } from '../../src/tcp/send-buffer.ts';
 
@@ -469,6 +470,8 @@ test('RFC 8684 §3.4.2: an address that is withdrawn is asked for a retransmissi
     const subflow = { tcb, connection: fake(), tellMs: 7, suspectMs: 7, removeMs: Infinity };
     probeForRemoval(subflow as unknown as Subflow, 500);
     assert.deepEqual([subflow.removeMs, tcb.probePending, subflow.tellMs], [500 + waitMs, true, Infinity]);
+    // Silent as it may be already: where nothing else is in use, its probes go on.
+    assert.equal(subflow.suspectMs, 7);
   }
 });
 
@@ -578,6 +581,29 @@ test('RFC 8684 §3.7: bytes that would be a second copy for a peer that is TCP: 
       JSON.stringify(more),
     );
   }
+});
+
+test('a connection that goes on as TCP has no timer of its own left, whatever else is due at that moment', () => {
+  const subflow = leaving(Stage.ACTIVE);
+  const connection = crowd([subflow]);
+  Object.assign(connection, {
+    dataTimerMs: 100,
+    lonelyMs: 100,
+    orphanMs: 100,
+    isCounted: false,
+    managed: null,
+  });
+  Object.assign(connection, { paths: { stop: () => {} }, keepAliveIdleMs: 0 });
+  connection.env.config.subflowKeepAliveMs = 0;
+  const told: object[] = [];
+  connection.owner.fellBack = (plain: object) => told.push(plain);
+  const plain = {} as PlainStream;
+  becomePlain(as(connection), plain, subflow, { cause: 'checksum', seenBy: 'local' }, 100);
+  assert.deepEqual(
+    [connection.dataTimerMs, connection.lonelyMs, connection.orphanMs],
+    [Infinity, Infinity, Infinity],
+  );
+  assert.deepEqual([told, connection.plain, connection.plainSinceMs], [[plain], plain, 100]);
 });
 
 test('a subflow that goes takes along what was expected of it, and of no other', () => {
