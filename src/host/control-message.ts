@@ -32,17 +32,19 @@ export function controlMessage(tcb: Tcb, error: IcmpError, now: number): boolean
 }
 
 /**
- * DEVIATION (RFC 5461: what may pass ends no attempt): Linux gives up an attempt at any of them, and so a
- * connection of TCP Fast Open that nobody has accepted.
+ * DEVIATION (RFC 5461: what may pass ends no attempt): Linux gives up an attempt at any of them, of either
+ * side, and so a connection of TCP Fast Open that nobody has accepted.
  */
 function endsAsInLinux(tcb: Tcb, { type, code }: IcmpError, now: number): boolean {
   if (!tcb.env.config.asLinux) return false;
   const isEarly = tcb.state === State.SYN_RECEIVED && tcb.fastOpenServer?.early === true;
-  const isPending = isEarly && (tcb.owner as Connection).userData === undefined;
+  const { userData, isHalfOpen } = tcb.owner as Connection;
+  const isPending = isEarly ? userData === undefined : tcb.state === State.SYN_RECEIVED && isHalfOpen;
   if (tcb.state !== State.SYN_SENT && !isPending) return false;
   const name = (tcb.networkInterface.family === 6 ? ERRORS_6 : ERRORS_4)[code];
   if (type !== (tcb.networkInterface.family === 6 ? 1 : 3) || name === undefined) return false;
   if (tcb.state === State.SYN_SENT) tcb.env.counters.AttemptFails++;
+  else if (!isEarly) tcb.env.counters.ListenDrops++;
   tcb.close({ code: name, text: 'the network says that there is no way' }, now);
   return true;
 }

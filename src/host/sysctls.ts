@@ -249,7 +249,7 @@ const SYSCTLS: readonly Sysctl[] = [
   fixed('ipv4.tcp_dsack', '1', 'duplicates are always reported'),
   fixed('ipv4.tcp_early_retrans', '3', 'tail loss probes are always on (RFC 8985)'),
   ecn,
-  number('ipv4.tcp_fastopen', 'fastOpen', [0, 0x607], { linux: '1' }),
+  number('ipv4.tcp_fastopen', 'fastOpen', [0, 0x7fff_ffff], { linux: '1' }),
   number('ipv4.tcp_fastopen_blackhole_timeout_sec', 'fastOpenBlackholeMs', [0, INT_MAX], {
     ...SECONDS,
     linux: '0',

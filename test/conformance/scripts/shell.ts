@@ -11,6 +11,8 @@ export function runShell(command: string, machine: Machine): string | null {
 
   if (/\broot fq\b/.test(command)) throw new Unsupported('the queueing discipline fq');
   if (/pfifo limit 0/.test(command)) throw new Unsupported('a queue that drops whatever leaves');
+  // Those of google/packetdrill, other than those of Linux, have every listener take part.
+  if (/common\/defaults\.sh/.test(command)) setSysctl(machine, 'ipv4.tcp_fastopen', '0x70403');
   for (const [name, value] of settings(command)) setSysctl(machine, name, value);
   for (const line of command.split(/[\n;]/)) {
     const words = line.trim().split(/\s+/);
