@@ -131,7 +131,7 @@ class FallbackStream extends PlainStream {
     this.failOwed = options.failDsn !== -1;
     // Repeated by the side that found the damage; the other answers once.
     this.failsLeft = this.failOwed ? (options.announce ? 1 : ANNOUNCEMENTS) : 0;
-    this.awaitsMapping = this.failOwed && !options.announce;
+    this.awaitsMapping = this.failOwed && !options.announce && !this.connection.env.config.asLinux;
     this.failDsn = options.failDsn;
     this.infiniteSsn = options.subflow.tcb.sndUna;
   }

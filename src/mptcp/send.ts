@@ -24,6 +24,9 @@ import { hasAlternative, watch } from './suspicion.ts';
 /** A mapping's length field has 16 bits, and a DATA_FIN needs one number of it. */
 const MAX_MAPPING = 65_534;
 
+/** A segment is held so long at most for one that it could be joined with. */
+const JOIN_MS = 10;
+
 /** Writes one packet of the connection, whichever subflow it belongs to; 0 when none may be sent now. */
 export function transmitConnection(
   connection: MultipathConnection,
@@ -132,6 +135,8 @@ function reinject(
     end = Math.min(end, subflow.sendMap.nextOverlap(start, end));
     const length = segmentBytes(subflow.tcb, end - start, true, true);
     if (length === 0) return 0;
+    const separation = separate(subflow, out, offset, now);
+    if (separation > 0) return separation;
     ranges.remove(start, start + length);
     if (start === connection.dataUna) connection.repeatedOn = subflow.id;
     subflow.bytesReinjected += length;
@@ -155,12 +160,30 @@ function sendNew(
   const available = Math.max(0, admitted - connection.dataNxt);
   const length = segmentBytes(subflow.tcb, available, admitted === end, connection.dataFinDsn !== -1);
   if (length === 0) return 0;
+  const separation = separate(subflow, out, offset, now);
+  if (separation > 0) return separation;
   const dsn = connection.dataNxt;
   connection.dataNxt += length;
   connection.expectation.asked(now);
   // Pushed, too, where the peer's window ends: it is to read.
   const last = connection.dataNxt === Math.min(end, connection.sndRight);
   return sendMapped(connection, subflow, dsn, length, last, out, offset, now);
+}
+
+/**
+ * A new mapping is about to follow at the heels of another: an acknowledgement goes between them, for a box
+ * that joins segments and keeps the options of the first. Linux takes all of a joined segment for the first
+ * mapping's, in the wrong place or out of step, and no checksum tells. Where nobody asked for checksums, and
+ * no mapping was lost yet, it is not worth the packets.
+ */
+function separate(subflow: Subflow, out: Uint8Array, offset: number, now: number): number {
+  const { connection, tcb } = subflow;
+  if (connection.env.config.asLinux) return 0;
+  if (!connection.checksum && connection.unplacedDsn === Infinity) return 0;
+  if (subflow.isSeparated || now - tcb.lastDataMs > JOIN_MS) return 0;
+  subflow.isSeparated = true;
+  tcb.ackPending = true;
+  return transmitAck(tcb, out, offset, now);
 }
 
 function sendMapped(
@@ -190,6 +213,7 @@ function sendMapped(
   }
   if (dsn !== ssn) subflow.hasRepeated = true;
   if (!subflow.initial) connection.hasSpread = true;
+  subflow.isSeparated = false;
   subflow.sendMap.append(ssn, dsn, length, fin, checksum);
   if (tcb.sndUna === tcb.sndNxt) subflow.flightMs = now;
   if (fin) dataFinSent(connection, now);

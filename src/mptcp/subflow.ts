@@ -147,6 +147,8 @@ export class Subflow implements Extension, Path {
   resetTransient = false;
   /** DSN to name in MP_FAIL on our reset, -1 for none. */
   failDsn = -1;
+  /** An acknowledgement has left since the last data (mptcp/send). */
+  isSeparated = true;
   /** MP_PRIO to send. */
   prioPending = false;
   /** When silence makes this path suspect; Infinity when nothing is expected. */

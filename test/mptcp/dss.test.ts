@@ -247,6 +247,45 @@ test('B4g: after MP_FAIL what was damaged is acknowledged, for a peer whose buff
   assert.deepEqual(peer.read(), bytesOf(2_110));
 });
 
+test('mappings that follow at each other’s heels are kept apart by an acknowledgement where checksums are asked for', () => {
+  // A box that joins segments flushes what it holds at a segment without payload.
+  for (const checksum of [false, true]) {
+    const peer = new RawPeer({ checksum });
+    const flow = peer.open();
+    peer.data(flow, { bytes: bytesOf(100), dsn: 1 });
+    peer.wait(500);
+    const sent: string[] = [];
+    // In one go, 10 ms later, and 11 ms later.
+    for (const pauseMs of [0, 0, 10, 11]) {
+      peer.wait(pauseMs);
+      peer.connection?.write(bytesOf(1_000), 0, 1_000, peer.now);
+      peer.connection?.setNoDelay(true, peer.now);
+      sent.push(...peer.take().map(s => (hasData(s) ? 'data' : 'ACK')));
+    }
+    const expected = ['data', 'ACK', 'data', 'ACK', 'data', 'data'];
+    assert.deepEqual(sent, checksum ? expected : expected.filter(word => word === 'data'));
+  }
+});
+
+test('once a mapping was lost although options pass, mappings are kept apart without checksums, too', () => {
+  const peer = new RawPeer();
+  const flow = peer.open();
+  peer.data(flow, { bytes: bytesOf(100), dsn: 1 });
+  peer.connection?.setNoDelay(true, peer.now);
+  peer.connection?.write(bytesOf(1_000), 0, 1_000, peer.now);
+  const [data] = peer.take().filter(hasData);
+  peer.wait(20);
+  flow.rcvNxt += data.payloadLength;
+  const dss = peer.mapping({ payload: new Uint8Array(0), ssn: flow.ssn, dsn: 101, length: 0 });
+  peer.put(peer.segment(flow, { ...dss, dssFlags: DssFlag.DATA_ACK | DssFlag.DATA_ACK_64 }));
+  const sent: string[] = [];
+  for (let i = 0; i < 2; i++) {
+    peer.connection?.write(bytesOf(1_000), 0, 1_000, peer.now);
+    sent.push(...peer.take().map(s => (hasData(s) ? 'data' : 'ACK')));
+  }
+  assert.deepEqual(sent, ['data', 'ACK', 'data']);
+});
+
 test('D4: a DATA_FIN alone with a wrong checksum is not believed', () => {
   const peer = new RawPeer({ checksum: true });
   const flow = peer.open();
