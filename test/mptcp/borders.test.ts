@@ -505,6 +505,15 @@ test('RFC 8684 §3.4: an echo first, then addresses two at a time, then removals
   signals.inUse(8);
   signals.inUse(9);
   assert.deepEqual([next(at), next(at), signals.nextDeadline()], ['remove 8', 'nothing', Infinity]);
+  // Others that wait with it are said as before, those that are removed again once.
+  for (const id of [7, 8, 9, 7]) signals.remove(id, 1);
+  assert.deepEqual([next(at), next(at)], ['remove 8,9,7', 'nothing']);
+  signals.inUse(8);
+  signals.expire(at + 200, 2);
+  assert.deepEqual(
+    [next(at + 200), next(at + 200), signals.nextDeadline()],
+    ['remove 9,7', 'nothing', Infinity],
+  );
   // A flood of addresses is echoed up to eight at a time.
   for (let id = 20; id < 30; id++) signals.echo(address(id));
   const echoes = Array.from({ length: 10 }, () => next(at));
