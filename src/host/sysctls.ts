@@ -117,7 +117,12 @@ function flag(name: string, key: KeyOf<boolean>, { linux, why = '' }: Words): Sy
 /** The stack does it one way. */
 function fixed(name: string, value: string, why: string, linux: string = value): Sysctl {
   const alone = { keys: [], unit: '', linux, range: value, why };
-  return { name, ...alone, read: () => value, write: wanted => (wanted === value ? {} : null) };
+  const [first] = value.split(' or ');
+  return { name, ...alone, read: () => first, write: wanted => (isOneOf(value, wanted) ? {} : null) };
+}
+
+function isOneOf(values: string, wanted: string): boolean {
+  return values.split(' or ').includes(wanted);
 }
 
 /** Three numbers: least, initial and largest buffer; the least is 4096 here. */
@@ -219,9 +224,10 @@ function modelTimeoutMs(count: number): number {
   return (2 ** (doublings + 1) - 1) * 200 + (count - doublings) * 120_000;
 }
 
+/** As Linux reads it: `0x…`, too. */
 function wholeNumber(text: string, low: number, high: number): number | null {
   const value = Number(text);
-  return /^-?\d+$/.test(text) && value >= low && value <= high ? value : null;
+  return /^(-?\d+|0x[\da-f]+)$/i.test(text) && value >= low && value <= high ? value : null;
 }
 
 const LEAST_BUFFER = 4096;
@@ -247,7 +253,8 @@ const SYSCTLS: readonly Sysctl[] = [
   fixed('ipv4.tcp_abort_on_overflow', '0', 'a full backlog drops, and the client tries again'),
   congestion,
   fixed('ipv4.tcp_dsack', '1', 'duplicates are always reported'),
-  fixed('ipv4.tcp_early_retrans', '3', 'tail loss probes are always on (RFC 8985)'),
+  fixed('ipv4.tcp_early_retrans', '3 or 4', 'tail loss probes are always on (RFC 8985)', '3'),
+  fixed('ipv4.tcp_fack', '0', 'Linux has it no longer'),
   ecn,
   number('ipv4.tcp_fastopen', 'fastOpen', [0, 0x7fff_ffff], { linux: '1' }),
   number('ipv4.tcp_fastopen_blackhole_timeout_sec', 'fastOpenBlackholeMs', [0, INT_MAX], {
@@ -268,6 +275,7 @@ const SYSCTLS: readonly Sysctl[] = [
     linux: '4294967295',
   }),
   fixed('ipv4.tcp_recovery', '1', 'losses are always found by RACK (RFC 8985)'),
+  fixed('ipv4.tcp_reordering', '3', 'more is measured (RFC 8985)'),
   retries2,
   buffer('ipv4.tcp_rmem', 'receiveBufferInitialBytes', 'receiveBufferBytes', {
     linux: '4096\t131072\t6291456',

@@ -48,6 +48,14 @@ test('what is set is read, under either name; nonsense is refused', () => {
   }
 });
 
+test('as in Linux, bits are written in hexadecimal, and those without meaning are kept', () => {
+  const { sysctls } = new Host({ entropy: seededEntropy(1) });
+  sysctls.set('net.ipv4.tcp_fastopen', '0x70403');
+  assert.equal(sysctls.value('net.ipv4.tcp_fastopen'), String(0x70403));
+  for (const nonsense of ['0x', '0xg', '-0x1', 'x1'])
+    assert.throws(() => sysctls.set('net.ipv4.tcp_fastopen', nonsense), /EINVAL/, nonsense);
+});
+
 test('a name that is not there is ENOENT, and says where to look', () => {
   const { sysctls } = new Host({ entropy: seededEntropy(1) });
   assert.throws(
