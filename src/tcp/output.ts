@@ -223,8 +223,8 @@ function transmitSyn(tcb: Tcb, out: Uint8Array, offset: number, now: number): nu
 function synWindow(tcb: Tcb): number {
   const mss = tcb.offeredMss - (tcb.timestamps ? 12 : 0);
   const bytes = tcb.extension.windowBytes();
-  const whole = tcb.env.config.asLinux && bytes > mss ? bytes - (bytes % mss) : 65_535;
-  return Math.min(65_535, whole, tcb.extension.offerWindow(0, 0));
+  const whole = tcb.env.config.asLinux && bytes > mss ? bytes - (bytes % mss) : Infinity;
+  return Math.min(whole, tcb.extension.offerWindow(0, 0));
 }
 
 /** An address that has not proved itself gets at most `amplificationLimit` times what it sent. */

@@ -75,7 +75,7 @@ export class ReceiveBuffer {
       field = Math.max(field, Math.floor(possible / unit));
     }
     if (field > 65535) field = 65535;
-    if (field * unit > this.mostOffered) this.mostOffered = field * unit;
+    this.mostOffered = Math.max(this.mostOffered, field * unit);
     const edge = this.next + field * unit;
     if (edge > this.rightEdge) this.rightEdge = edge;
     return field;
