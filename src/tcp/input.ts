@@ -19,8 +19,7 @@ export function receiveSegment(tcb: Tcb, segment: Segment, now: number): void {
     receiveSynSent(tcb, segment, now);
     // RFC 9293 §3.10.7.3: "If there are other controls or text in the segment", they are processed. Multipath
     // TCP has no mapping for them; they come again.
-    const rest = segment.payloadLength > 0 || (segment.flags & Flag.FIN) !== 0;
-    if (rest && (tcb.state as State) === State.ESTABLISHED && tcb.extension.dataOptionBytes === 0)
+    if ((tcb.state as State) === State.ESTABLISHED && tcb.extension.dataOptionBytes === 0)
       receiveText(tcb, segment, segment.flags, 1, now);
     return;
   }

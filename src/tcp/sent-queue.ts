@@ -97,14 +97,12 @@ export class SentQueue {
   /** Splits entry i so that its first part ends at `ssn`; the rest becomes entry i + 1. */
   splitAt(i: number, ssn: number): void {
     if (this.count > this.mask) this.grow();
-    for (let j = this.count; j > i + 1; j--) this.move(j - 1, j);
+    for (let j = this.count; j > i; j--) this.move(j - 1, j);
     const k = (this.head + i) & this.mask;
     const n = (this.head + i + 1) & this.mask;
     const firstLength = ssn - this.starts[k];
     this.starts[n] = ssn;
-    this.lengths[n] = this.lengths[k] - firstLength;
-    this.times[n] = this.times[k];
-    this.marks[n] = this.marks[k];
+    this.lengths[n] -= firstLength;
     this.marks[k] &= ~Sent.PUSH;
     this.lengths[k] = firstLength;
     this.count++;
