@@ -36,6 +36,14 @@ for (const multipath of [false, true]) {
   }
 }
 
+test('SOCK_NONBLOCK and SOCK_CLOEXEC change nothing; other types are refused', () => {
+  const { client } = new SocketWorld();
+  for (const flags of [0, c.SOCK_NONBLOCK, c.SOCK_CLOEXEC, c.SOCK_NONBLOCK | c.SOCK_CLOEXEC])
+    assert.equal(typeof client.socket(c.AF_INET, c.SOCK_STREAM | flags, c.IPPROTO_TCP), 'object');
+  for (const type of [0, 2, c.SOCK_NONBLOCK, c.SOCK_STREAM | 0x400])
+    assert.equal(client.socket(c.AF_INET, type, c.IPPROTO_TCP), -errno.ESOCKTNOSUPPORT);
+});
+
 test('names of a connection, of both ends', () => {
   const world = new SocketWorld();
   const { near, far } = world.pair();

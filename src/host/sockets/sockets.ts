@@ -25,7 +25,9 @@ export class Sockets {
    */
   socket(domain: number, type: number, protocol: number): Socket | number {
     if (domain !== constants.AF_INET && domain !== constants.AF_INET6) return -errno.EAFNOSUPPORT;
-    if (type !== constants.SOCK_STREAM) return -errno.ESOCKTNOSUPPORT;
+    // No call ever waits, and there is nothing to execute.
+    const kind = type & ~(constants.SOCK_NONBLOCK | constants.SOCK_CLOEXEC);
+    if (kind !== constants.SOCK_STREAM) return -errno.ESOCKTNOSUPPORT;
     if (protocol === constants.IPPROTO_MPTCP && !this.host.config.mptcpEnabled) return -errno.ENOPROTOOPT;
     if (protocol === constants.IPPROTO_MPTCP) return new Socket({ sockets: this, domain, multipath: true });
     if (protocol !== constants.IPPROTO_TCP && protocol !== 0) return -errno.EPROTONOSUPPORT;
