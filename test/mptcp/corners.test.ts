@@ -567,6 +567,17 @@ test('RFC 8684 §3.3.3: a DATA_FIN that follows the answer to ours within 40 ms 
   }
 });
 
+test('as Linux: the first data that comes with its DATA_FIN is acknowledged before the DATA_FIN is', () => {
+  const peer = new RawPeer({ config: { asLinux: true } });
+  const flow = peer.open();
+  const sent = peer.data(flow, { bytes: bytesOf(100), dsn: 1, fin: true });
+  assert.deepEqual(
+    sent.map(s => peer.dataAck(s)),
+    [101, 102],
+  );
+  assert.deepEqual(sent.map(isDataFin), [false, false]);
+});
+
 test('RFC 8684 §3.3.1: a checksum may be 0', () => {
   const { peer, flow } = summed();
   const bytes = bytesOf(10, 100);

@@ -8,6 +8,7 @@ import type { MultipathConnection } from '../../src/mptcp/connection.ts';
 import {
   dataAcknowledged,
   dataFinReceived,
+  dataTaken,
   dataTimeout,
   deliver,
   orphanTimeout,
@@ -31,6 +32,7 @@ import {
   lonelyTimeout,
   probeForRemoval,
   retire,
+  subflowTimedOut,
   sweep,
   thirdAckDelay,
 } from '../../src/mptcp/subflow-life.ts';
@@ -604,6 +606,61 @@ test('a connection that goes on as TCP has no timer of its own left, whatever el
     [Infinity, Infinity, Infinity],
   );
   assert.deepEqual([told, connection.plain, connection.plainSinceMs], [[plain], plain, 100]);
+});
+
+test('what TCP took and the connection did not is missed a round trip later, unless it may still be on its way', () => {
+  const mapped = (stage: Stage, dsn: number) => {
+    const sendMap = new SendMap();
+    sendMap.append(1, dsn, 10, false, -1);
+    return { stage, sendMap };
+  };
+  for (const [more, config, dueMs] of [
+    // 100 + 4 · 20 ms, doubled for the timeout that was before.
+    [{}, {}, 500 + 360],
+    [{}, { asLinux: true }, Infinity],
+    [{ subflows: [mapped(Stage.ACTIVE, 1)] }, {}, Infinity],
+    [{ subflows: [mapped(Stage.SUSPECT, 1)] }, {}, 860],
+    [{ subflows: [mapped(Stage.ACTIVE, 2)] }, {}, 860],
+    [{ dataUna: 5001 }, {}, Infinity],
+    [{ taken: new RangeSet() }, {}, Infinity],
+    [{ wasJoined: false }, {}, Infinity],
+    [{ wasJoined: false, unplacedDsn: 0 }, {}, 860],
+    [{ wasJoined: false, unplacedDsn: 1 }, {}, Infinity],
+  ] as const) {
+    const taken = new RangeSet();
+    taken.add(1, 11);
+    const connection = fake({ taken, wasJoined: true, unplacedDsn: Infinity, dataBackoff: 1, ...more });
+    Object.assign(connection.env.config, config);
+    const tcb = { rtt: { srttMs: 100, rttVarMs: 20 } };
+    const subflow = { connection, lastWithoutOptions: false, tcb } as unknown as Subflow;
+    dataTaken(subflow, 500);
+    assert.equal(connection.dataTimerMs, dueMs, JSON.stringify([more, config]));
+    subflow.lastWithoutOptions = true;
+    connection.dataTimerMs = Infinity;
+    dataTaken(subflow, 500);
+    assert.equal(connection.dataTimerMs, Infinity);
+  }
+});
+
+test('as Linux: a timeout gives the bytes to another subflow and suspects none; a withdrawn one is closed unasked', () => {
+  for (const others of [true, false]) {
+    const subflow = leaving(Stage.ACTIVE);
+    const connection = crowd(others ? [subflow, leaving(Stage.ACTIVE)] : [subflow]);
+    connection.env.config.asLinux = true;
+    subflow.connection = connection;
+    let again = 0;
+    connection.reinjectFrom = () => again++;
+    subflowTimedOut(as(connection), subflow, 100);
+    assert.deepEqual([again, subflow.stage], [others ? 1 : 0, Stage.ACTIVE]);
+  }
+  const subflow = leaving(Stage.ACTIVE);
+  const connection = crowd([subflow, { isOpen: true }]);
+  Object.assign(connection, { wasJoined: true, reinjectFrom: () => {} });
+  Object.assign(connection.env, { config: { asLinux: true }, counters: { RmSubflow: 0 } });
+  subflow.connection = connection;
+  probeForRemoval(subflow, 100);
+  assert.deepEqual([subflow.done, subflow.stage], [['orphan', 'fin'], Stage.CLOSING]);
+  assert.equal(connection.env.counters.RmSubflow, 1);
 });
 
 test('a subflow that goes takes along what was expected of it, and of no other', () => {
