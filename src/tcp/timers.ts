@@ -217,6 +217,8 @@ function keepAliveTimeout(tcb: Tcb, now: number): void {
   const isOver = userTimeoutMs > 0 ? idleMs >= userTimeoutMs : tcb.keepAliveSent >= tcb.keepAliveProbes;
   if (isOver && tcb.keepAliveSent > 0) {
     tcb.env.counters.TCPAbortOnTimeout++;
+    // Linux says so to the peer, which may hear what it cannot answer.
+    tcb.resetPending = tcb.env.config.asLinux;
     tcb.close({ code: 'ETIMEDOUT', text: 'keepalive probes were not answered' }, now);
     return;
   }
