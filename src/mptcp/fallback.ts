@@ -293,11 +293,14 @@ export function mappingMissing(subflow: Subflow, ssn: number, length: number, no
     subflow.unmappedSegments++;
     if (subflow.unmappedSegments <= UNMAPPED_SEGMENTS && subflow.unmappedBytes <= UNMAPPED_BYTES) return true;
   }
-  if (isSingle(subflow) && (!subflow.mappingSeen || mayContinue(subflow, now))) {
+  if (mayContinue(subflow, now)) {
     // RFC 8684 §3.7: at the start the sender has to learn it from "an ACK […] without a DSS option". One that
     // has seen a DATA_ACK does not: it is told.
     if (subflow.dataAckSent) signalsMissing(subflow, 'data-without-mapping', now);
     else fallBack(subflow, { cause: 'data-without-mapping', seenBy: 'local' }, now);
+  } else if (isJoinHalfOpen(subflow)) {
+    subflow.unplacedMs = Math.min(subflow.unplacedMs, now);
+    return true;
   } else {
     // RFC 8684 §3.7: "the subflow SHOULD be treated as broken and closed with a RST", which acknowledges what
     // came in Linux.
@@ -392,12 +395,15 @@ export function dataAckMissing(subflow: Subflow, segment: Segment, ack: number, 
     // of 0".
     return signalsMissing(subflow, 'ack-without-data-ack', now);
   }
-  // A join that is half open will be confirmed, or taken back by a peer that has fallen back.
-  const { everMultiple, subflows } = subflow.connection;
-  if (subflow.initial && !everMultiple && subflows.some(s => s.mayCarry)) return true;
+  if (isJoinHalfOpen(subflow)) return true;
   const text = 'data was acknowledged without DATA_ACK';
   subflow.reset({ reason: ResetReason.MIDDLEBOX, text, transient: true }, now);
   return false;
+}
+
+/** It will be confirmed, or taken back by a peer that has fallen back. */
+function isJoinHalfOpen({ initial, connection }: Subflow): boolean {
+  return initial && !connection.everMultiple && connection.subflows.some(s => s.mayCarry);
 }
 
 /** A complete mapping failed its checksum. False always: the subflow ended, or fell back. */

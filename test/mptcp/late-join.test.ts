@@ -124,3 +124,42 @@ test('while a join is half open, data acknowledged without DATA_ACK is not yet a
   );
   assert.equal(peer.connection?.multipath().fallback?.cause, 'ack-without-data-ack');
 });
+
+test('while a join is half open, data without a mapping is not yet a reason for a reset either', () => {
+  for (const waitMs of [0, 199, 200]) {
+    const peer = new RawPeer();
+    const flow = peer.open();
+    const capable = {
+      mp: Mp.CAPABLE,
+      capableVersion: 1,
+      capableFlags: 1,
+      capableLength: 22,
+      dataLength: 100,
+    };
+    const keys = {
+      senderKeyHi: peer.key.readUInt32BE(0),
+      senderKeyLo: peer.key.readUInt32BE(4),
+      receiverKeyHi: peer.hostKey.readUInt32BE(0),
+      receiverKeyLo: peer.hostKey.readUInt32BE(4),
+    };
+    peer.put(peer.segment(flow, { ...capable, ...keys }), bytesOf(100));
+    flow.ssn += 100;
+    const { segment, flow: second } = joinSyn(peer);
+    const synAck = peer.put(segment).find(({ flags }) => (flags & Flag.SYN) !== 0) as Segment;
+    second.irs = synAck.seq;
+    second.rcvNxt = second.ssn = 1;
+    const answers: Segment[] = [];
+    const speak = (): void => {
+      answers.push(...peer.put(peer.segment(flow), bytesOf(50, flow.ssn - 1)));
+      flow.ssn += 50;
+    };
+    speak();
+    answers.push(...peer.wait(waitMs));
+    peer.put(peer.segment(second, { flags: Flag.RST | Flag.ACK }));
+    speak();
+    // After 200 ms it could be a repetition.
+    const resets = answers.filter(({ flags }) => (flags & Flag.RST) !== 0).length;
+    assert.equal(resets, waitMs < 200 ? 0 : 1);
+    assert.deepEqual(peer.read(), bytesOf(waitMs < 200 ? 200 : 100));
+  }
+});
