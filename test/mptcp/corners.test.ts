@@ -578,6 +578,16 @@ test('as Linux: the first data that comes with its DATA_FIN is acknowledged befo
   assert.deepEqual(sent.map(isDataFin), [false, false]);
 });
 
+test('as Linux: a DATA_FIN beyond a hole is not acknowledged, with its data or behind it', () => {
+  const peer = new RawPeer({ config: { asLinux: true } });
+  const flow = peer.open();
+  const early = peer.data(flow, { bytes: bytesOf(50, 50), dsn: 51, ssn: 51, fin: true });
+  assert.deepEqual([...new Set(early.map(s => peer.dataAck(s)))], [1]);
+  const late = peer.data(flow, { bytes: bytesOf(50), dsn: 1 });
+  assert.equal(peer.dataAck(late.at(-1) as Segment), 102);
+  assert.deepEqual(peer.read(), bytesOf(100));
+});
+
 test('RFC 8684 §3.3.1: a checksum may be 0', () => {
   const { peer, flow } = summed();
   const bytes = bytesOf(10, 100);
