@@ -186,6 +186,7 @@ function mapping(subflow: Subflow, segment: Segment, ssn: number, now: number): 
     : sequence.from32(segment.dsnLo, connection.receiveBuffer.next);
   if (Number.isNaN(dsn)) {
     connection.env.counters.DSSNotMatching++;
+    subflow.mappingRefused = true;
     return true;
   }
   const fin = (flags & DssFlag.DATA_FIN) !== 0 ? 1 : 0;

@@ -118,6 +118,8 @@ export class Subflow implements Extension, Path {
   plainWords: PlainWords | null = null;
   /** The peer has assigned bytes to this first subflow a second time. */
   peerRepeated = false;
+  /** A mapping of the peer's lay nowhere near the stream: it goes on as multipath, whatever we make of it. */
+  mappingRefused = false;
   /**
    * On the first subflow: dsn and ssn no longer run in parallel, for bytes were assigned to it a second time.
    */

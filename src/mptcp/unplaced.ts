@@ -51,7 +51,7 @@ export function acknowledging(subflow: Subflow, now: number): void {
  * connection.
  */
 export function mayContinue(subflow: Subflow, now: number): boolean {
-  if (!isSingle(subflow) || subflow.peerRepeated) return false;
+  if (!isSingle(subflow) || subflow.peerRepeated || subflow.mappingRefused) return false;
   return now - subflow.unplacedMs < EARLIEST_REPEAT_MS;
 }
 
