@@ -186,7 +186,8 @@ function mapping(subflow: Subflow, segment: Segment, ssn: number, now: number): 
     : sequence.from32(segment.dsnLo, connection.receiveBuffer.next);
   if (Number.isNaN(dsn)) {
     connection.env.counters.DSSNotMatching++;
-    subflow.mappingRefused = true;
+    // A client whose keys did not arrive as it sent them falls back at the first acknowledgement (§3.7).
+    subflow.mappingRefused = connection.client;
     return true;
   }
   const fin = (flags & DssFlag.DATA_FIN) !== 0 ? 1 : 0;

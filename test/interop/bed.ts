@@ -346,7 +346,7 @@ export function kernelAddress(device: number, family: 4 | 6): string {
 }
 
 /** Windows shared between subflows, connections alive: what any healthy connection does. */
-const ORDINARY: readonly string[] = ['SndWndShared', 'RcvWndShared', 'MPCurrEstab'];
+const ORDINARY: readonly string[] = ['SndWndShared', 'RcvWndShared', 'RcvWndConflict', 'MPCurrEstab'];
 /** Ours too. */
 const QUICK_END: Partial<Config> = { timeWaitMs: 500, finWait2Ms: 2000, closeTimeoutMs: 5000 };
 const open: Set<Bed> = new Set();

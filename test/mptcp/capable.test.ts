@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Host } from '../../src/host/index.ts';
-import { CapableFlag, DssFlag, Flag, Mp } from '../../src/wire/index.ts';
+import { CapableFlag, DssFlag, Flag, Mp, type Segment } from '../../src/wire/index.ts';
 import { type Flow, RawPeer } from './raw-peer.ts';
 import {
   altered,
@@ -15,6 +15,7 @@ import {
   isDataFin,
   isSyn,
   isSynAck,
+  type Packet,
   type Rule,
   seededEntropy,
   stripped,
@@ -429,4 +430,29 @@ test('C3b: a client that answers a repeated SYN/ACK without its keys has none to
   const [ack] = peer.data(flow, { bytes: bytesOf(100), dsn: 1, ssn: 1 });
   assert.deepEqual([(ack.ack - synAck.ack) >>> 0, ack.mp], [100, 0]);
   assert.deepEqual(peer.read(), bytesOf(100));
+});
+
+test('C4: a box that gives the client another key for the server, and hides it from the server: no byte is wrong', () => {
+  // The mappings of such a server lie nowhere near the stream, and it goes on as multipath: it would say again what
+  // no DATA_ACK acknowledges, and that is no TCP stream.
+  const world = new World();
+  const isKeys = (s: Segment, p: Packet): boolean => p.from === 'client' && has(s, Mp.CAPABLE) && !isSyn(s);
+  world.rules.push(
+    altered(Infinity, isSynAck, s => {
+      s.senderKeyHi = (s.senderKeyHi ^ 0x5a5a5a5a) >>> 0;
+    }),
+    altered(Infinity, isKeys, s => {
+      s.receiverKeyHi = (s.receiverKeyHi ^ 0x5a5a5a5a) >>> 0;
+    }),
+  );
+  world.connect();
+  world.run(100);
+  world.server.send(bytesOf(100_000), world.now);
+  world.run(10_000);
+  assert.equal(world.server.connection.multipath().active, true, 'the server noticed nothing');
+  const { received, connection } = world.client;
+  assert.deepEqual(Uint8Array.from(received), bytesOf(received.length));
+  assert.equal(connection.multipath().fallback, null);
+  assert.equal(connection.closed, true);
+  assert.equal(connection.error, 'ECONNRESET');
 });

@@ -427,21 +427,6 @@ test('J7c: data on a joined subflow before its third ACK does not reach the appl
   assert.equal(peer.read().length, 0);
 });
 
-test('D4: a peer whose mappings lie nowhere near the stream goes on as multipath: its bytes are no TCP stream', () => {
-  // What a box makes of a connection that answers the SYN in the server's place with keys of its own.
-  const peer = new RawPeer();
-  const flow = peer.open();
-  const far = { ssn: 1, dsn: 2 ** 61, length: 60_000 };
-  let sent: Segment[] = [];
-  for (let at = 0; at < 40 && peer.connection?.closed !== true; at++) {
-    sent = peer.data(flow, { bytes: bytesOf(1400), dsn: 0, map: far });
-    if (sent.some(({ flags }) => (flags & Flag.RST) !== 0)) break;
-  }
-  const [rst] = resets(sent);
-  assert.equal(rst.rstReason, ResetReason.MIDDLEBOX);
-  assert.equal(peer.read().length, 0);
-});
-
 test('R2: what TCP acknowledges and no DATA_ACK is repeated after 200 ms; once the peer knows, after a round trip', () => {
   const peer = new RawPeer();
   const flow = peer.open();
