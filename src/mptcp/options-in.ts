@@ -32,6 +32,8 @@ export function processOptions(
   if ((segment.flags & Flag.SYN) !== 0) {
     // A second SYN/ACK is a late copy: TCP acknowledges it, and its options, true or forged, change nothing.
     if (subflow.stage === Stage.CONNECTING) return synAckReceived(subflow, segment, now);
+    // The answer carries the keys, whatever else was said after them before.
+    subflow.connection.keysSent = false;
     subflow.oweKeys();
     synAckRepeated(subflow, now);
     return true;

@@ -432,6 +432,24 @@ test('C3b: a client that answers a repeated SYN/ACK without its keys has none to
   assert.deepEqual(peer.read(), bytesOf(100));
 });
 
+test('C3b, F1: what a client says in answer to a SYN/ACK that comes again are its keys, its end comes behind them', () => {
+  const world = new World();
+  let silent = true;
+  world.rules.push(({ from, segment }) =>
+    silent && from === 'client' && !isSyn(segment) ? 'drop' : undefined,
+  );
+  world.connect();
+  world.client.connection.shutdown(world.now);
+  world.run(900);
+  silent = false;
+  world.until('another SYN/ACK', () => world.packets('server', isSynAck).length === 2);
+  const [, again] = world.packets('server', isSynAck);
+  world.run(500);
+  const [answer] = world.packets('client').filter(({ at }) => at >= again.at);
+  assert.ok(has(answer.segment, Mp.CAPABLE));
+  assert.equal(world.server.connection.multipath().fallback, null);
+});
+
 test('C4: a box that gives the client another key for the server, and hides it from the server: no byte is wrong', () => {
   // The mappings of such a server lie nowhere near the stream, and it goes on as multipath: it would say again what
   // no DATA_ACK acknowledges, and that is no TCP stream.

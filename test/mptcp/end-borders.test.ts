@@ -359,16 +359,16 @@ test('RFC 8684 §3.1: which MP_CAPABLE of a SYN is answered, and what completes 
     });
     assert.equal(validCapableSyn(segment), valid, `${[version, flags, length, mp]}`);
   }
-  for (const [initial, client, mp, synTransmissions, payloadLength, admitted] of [
-    [true, false, 0, 1, 0, true],
-    [true, false, Mp.DSS, 1, 0, false],
-    [true, false, Mp.DSS, 2, 0, true],
-    [true, false, Mp.DSS, 2, 1, false],
-    [true, false, Mp.DSS | Mp.CAPABLE, 1, 0, true],
-    [true, true, Mp.DSS, 1, 0, true],
-    [false, false, Mp.DSS, 1, 0, true],
+  for (const [initial, client, mp, backoff, payloadLength, admitted] of [
+    [true, false, 0, 0, 0, true],
+    [true, false, Mp.DSS, 0, 0, false],
+    [true, false, Mp.DSS, 1, 0, true],
+    [true, false, Mp.DSS, 1, 1, false],
+    [true, false, Mp.DSS | Mp.CAPABLE, 0, 0, true],
+    [true, true, Mp.DSS, 0, 0, true],
+    [false, false, Mp.DSS, 0, 0, true],
   ] as const) {
-    const subflow = { initial, connection: { client }, tcb: { synTransmissions } } as Subflow;
+    const subflow = { initial, connection: { client }, tcb: { backoff } } as Subflow;
     assert.equal(handshakeAdmits(subflow, Object.assign(new Segment(), { mp, payloadLength })), admitted);
   }
   for (const [serverPort, port, usual] of [
