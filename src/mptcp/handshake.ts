@@ -118,8 +118,8 @@ function plainAnswered(subflow: Subflow, cause: PlainCause, now: number): boolea
 /**
  * Passive side: may this ACK complete the handshake? A segment with DSS but without MP_CAPABLE has overtaken
  * the one that carries the keys: it is dropped, so that reordering is not taken for a middlebox. An answer to
- * a SYN/ACK that was repeated after a timeout would carry them if any segment did; Linux has none for it after
- * repeating a SYN with data.
+ * a SYN/ACK that was repeated after a timeout would carry them if any segment did; Linux has none for it
+ * after repeating a SYN with data.
  */
 export function handshakeAdmits(subflow: Subflow, segment: Segment): boolean {
   if (!subflow.initial || subflow.connection.client) return true;
