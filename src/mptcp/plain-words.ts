@@ -15,7 +15,7 @@
 //
 // Before: tcp/timers through mptcp/subflow, options-in. After: send, fallback.
 
-import { Timer, transmitAck, transmitHeadAgain } from '../tcp/index.ts';
+import { restartRetransmissionTimer, Timer, transmitAck, transmitHeadAgain } from '../tcp/index.ts';
 import { Flag, type Segment } from '../wire/index.ts';
 import { fallBack } from './fallback.ts';
 import { Stage, type Subflow } from './subflow.ts';
@@ -69,10 +69,14 @@ export function transmitQuestion(subflow: Subflow, out: Uint8Array, offset: numb
   words.speaking = true;
   const written = transmitHeadAgain(tcb, out, offset, now);
   words.speaking = false;
-  if (tcb.backoff === SILENT_TIMEOUTS) {
+  if (tcb.backoff === SILENT_TIMEOUTS && words.questions === 1) {
     // DEVIATION (RFC 6298 §5.5 doubles each wait): it takes two to conclude, the second after one RTO.
     const againMs = now + tcb.rtt.rtoMs;
     tcb.deadlines[Timer.RETRANSMIT] = Math.min(tcb.deadlines[Timer.RETRANSMIT], againMs);
+  } else if (tcb.backoff > SILENT_TIMEOUTS && words.questions === 2) {
+    // That one was in between: the wait that it cut short begins anew.
+    tcb.backoff = SILENT_TIMEOUTS;
+    restartRetransmissionTimer(tcb, now);
   }
   return written;
 }

@@ -27,4 +27,4 @@ export { SendBuffer } from './send-buffer.ts';
 export { Sent } from './sent-queue.ts';
 export { isSynchronized, STATE_NAMES, State } from './state.ts';
 export { Hold, holdAfter, Recovery, Tcb, windowScaleFor } from './tcb.ts';
-export { expireTimers, Timer } from './timers.ts';
+export { expireTimers, restartRetransmissionTimer, Timer } from './timers.ts';

@@ -284,3 +284,25 @@ test('a join begun after the question: the peer that has concluded refuses it, a
   bothPlain(world);
   world.finish();
 });
+
+test('the second question is one more: no wait in an outage is longer for it than all before it and one (RFC 6298 §5.5)', () => {
+  const world = new World();
+  world.establish();
+  world.transfer('client', 20_000);
+  const from = world.log.length;
+  world.rules.push(({ from: side }) => (side === 'client' ? 'drop' : undefined));
+  world.client.send(bytesOf(100), world.now);
+  world.run(30_000);
+  const times = world.log
+    .slice(from)
+    .filter(({ from: side, segment }) => side === 'client' && hasData(segment) && !isQuestion(segment))
+    .map(({ at }) => at);
+  assert.equal(world.log.slice(from).filter(({ segment }) => isQuestion(segment)).length > 1, true);
+  assert.ok(times.length >= 6);
+  const { rttMs } = world.client.connection.multipath().subflows[0];
+  for (let i = 1; i < times.length; i++) {
+    const wait = times[i] - times[i - 1];
+    // The retransmission timeout is 200 ms and a round trip, or some more where it varies.
+    assert.ok(wait <= times[i - 1] - times[0] + 2 * rttMs + 300, `${wait} ms, the ${i}th of ${times}`);
+  }
+});
