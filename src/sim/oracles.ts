@@ -41,6 +41,8 @@ export class ProgressWatch {
   private progressMs: number;
   private acknowledged = -1;
   private acknowledgedMs: number;
+  /** When the sender last heard that more has arrived. */
+  private heardMoreMs: number;
   private possibleSinceMs: number;
   private readonly workingSinceMs: Map<PathRun, number> = new Map();
 
@@ -50,6 +52,7 @@ export class ProgressWatch {
     this.receiver = options.receiver;
     this.progressMs = options.nowMs;
     this.acknowledgedMs = options.nowMs;
+    this.heardMoreMs = options.nowMs;
     this.possibleSinceMs = options.nowMs;
   }
 
@@ -92,7 +95,7 @@ export class ProgressWatch {
    * direction, a cut included. `bound` is several round trips with full queues and several initial RTOs
    * over the slowest path of the connection, since what waits may first have to be given up on that one. It
    * does not depend on luck: however often packets are lost, each loss only moves the limit by what the
-   * loss explains.
+   * loss explains. What the sender hears, late as it may be, is where it goes on from: D is no earlier.
    */
   private checkPaths(nowMs: number, boundMs: number, working: readonly PathRun[]): string {
     for (const path of working) {
@@ -105,7 +108,8 @@ export class ProgressWatch {
       const lossMs = Math.max(path.forward.lastLossMs, path.backward.lastLossMs);
       const heardMs = Math.min(this.progressMs, this.acknowledgedMs);
       const backoffMs = Math.min(Math.max(0, lossMs - heardMs), RTO_MAX_MS);
-      const sinceMs = Math.max(this.possibleSinceMs, workingSinceMs, path.upSinceMs, lossMs);
+      const goesOnMs = Math.max(lossMs, this.heardMoreMs);
+      const sinceMs = Math.max(this.possibleSinceMs, workingSinceMs, path.upSinceMs, goesOnMs);
       if (nowMs > sinceMs + backoffMs + boundMs) {
         const standstill = `${((nowMs - this.progressMs) / 1000).toFixed(1)} s`;
         return `${this.name}: no progress for ${standstill} although path ${path.name} works (${this.state})`;
@@ -137,7 +141,9 @@ export class ProgressWatch {
     const { sender } = this;
     const waitingBytes = sender.connection?.unacknowledgedBytes ?? 0;
     const acknowledged = sender.writtenBytes - waitingBytes;
-    if (waitingBytes > 0 && acknowledged === this.acknowledged) return;
+    const isMore = acknowledged !== this.acknowledged;
+    if (isMore) this.heardMoreMs = nowMs;
+    if (waitingBytes > 0 && !isMore) return;
     this.acknowledged = acknowledged;
     this.acknowledgedMs = nowMs;
   }
