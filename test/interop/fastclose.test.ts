@@ -100,14 +100,17 @@ for (const { title, role, over } of VARIANTS) {
         const pair = await twoSubflows(bed, role, true);
         await exchangeHalf(pair, MIB);
         let resets = 0;
-        const damage = over.checksum ? damageOnce(false, 1) : vanish;
+        let damage = vanish;
         install(bed, (packet, seen) => {
           if (packet.outbound && (packet.flags & Flag.RST) !== 0) resets++;
           return packet.device === 1 ? damage(packet, seen) : true;
         });
         // Which path carries how much is for the schedulers to say.
-        while (!pair.flow.notices.some(notice => notice.type === 'subflowclose'))
+        while (!pair.flow.notices.some(notice => notice.type === 'subflowclose')) {
+          // What was damaged before may have been a repetition, which nobody looks at.
+          if (over.checksum) damage = damageOnce(false, 1);
           await exchangeHalf(pair, MIB);
+        }
         await exchange(pair, MIB);
         assert.equal(await pair.flow.closed(), null);
         assert.ok(resets > 0);
