@@ -2,11 +2,12 @@
 // comparisons, arithmetic and and, or, not are understood. Before: run-script.
 
 import { runInNewContext } from 'node:vm';
+import { constants } from '../../../src/host/index.ts';
 import { Unsupported } from './script.ts';
 
 /** null when all hold, else the first that does not, with the values it names. */
 export function failedAssertion(code: string, info: Readonly<Record<string, unknown>>): string | null {
-  const scope: Record<string, unknown> = { ...CONSTANTS };
+  const scope: Record<string, unknown> = { ...constants };
   for (const [name, value] of Object.entries(info))
     scope[name] = typeof value === 'bigint' ? Number(value) : value;
   for (const line of code
@@ -54,29 +55,3 @@ function javascript(python: string): string {
     .replace(/\bTrue\b/g, 'true')
     .replace(/\bFalse\b/g, 'false');
 }
-
-/** linux/tcp.h */
-const CONSTANTS = {
-  TCP_ESTABLISHED: 1,
-  TCP_SYN_SENT: 2,
-  TCP_SYN_RECV: 3,
-  TCP_FIN_WAIT1: 4,
-  TCP_FIN_WAIT2: 5,
-  TCP_TIME_WAIT: 6,
-  TCP_CLOSE: 7,
-  TCP_CLOSE_WAIT: 8,
-  TCP_LAST_ACK: 9,
-  TCP_LISTEN: 10,
-  TCP_CLOSING: 11,
-  TCP_CA_Open: 0,
-  TCP_CA_Disorder: 1,
-  TCP_CA_CWR: 2,
-  TCP_CA_Recovery: 3,
-  TCP_CA_Loss: 4,
-  TCPI_OPT_TIMESTAMPS: 1,
-  TCPI_OPT_SACK: 2,
-  TCPI_OPT_WSCALE: 4,
-  TCPI_OPT_ECN: 8,
-  TCPI_OPT_ECN_SEEN: 16,
-  TCPI_OPT_SYN_DATA: 32,
-};
